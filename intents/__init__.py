@@ -1,0 +1,1 @@
+"""Understanding: text in, scenarios with reasons out. Ground ring; knows no database, transport or chat."""

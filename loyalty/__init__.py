@@ -1,0 +1,1 @@
+"""The loyalty core: people, points, rewards. Ground ring; knows no chat."""
