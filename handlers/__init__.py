@@ -1,0 +1,1 @@
+"""What reacts to a scenario. Middle ring: knows loyalty and intents, no network, no clock."""

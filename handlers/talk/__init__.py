@@ -1,0 +1,1 @@
+"""Talk: messages in, effects out, and the tables that keep both."""

@@ -1,0 +1,1 @@
+"""Tables of talk: inbox, verdicts, dialogs, outbox, reps."""

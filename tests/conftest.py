@@ -1,0 +1,66 @@
+"""Fixtures every suite shares: a fresh database of either kind with all tables in it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bot.database import Database
+from loyalty.storage import Base
+
+POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
+START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /etc/postgresql) main start"
+
+
+def _load_all_tables() -> None:
+    import handlers.followup.tables
+    import handlers.talk.tables
+    import loyalty.tables  # noqa: F401
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL database of this run's own; skipped where no server answers, an error in CI."""
+    name = f"huitou_{uuid.uuid4().hex[:12]}"
+    try:
+        admin = psycopg.connect(POSTGRES_URL, autocommit=True, connect_timeout=2)
+    except psycopg.OperationalError as error:
+        message = f"no PostgreSQL at {POSTGRES_URL} ({error}); {START_POSTGRES}"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    admin.execute(f'CREATE DATABASE "{name}"')
+    yield POSTGRES_URL.rsplit("/", 1)[0] + "/" + name
+    admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    admin.close()
+
+
+@pytest.fixture(scope="session")
+def _postgres_with_tables(postgres_url: str) -> Iterator[Database]:
+    _load_all_tables()
+    database = Database(postgres_url)
+    Base.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with every table; each test runs over both kinds."""
+    if request.param == "postgresql":
+        database: Database = request.getfixturevalue("_postgres_with_tables")
+        yield database
+        names = ", ".join(f'"{table.name}"' for table in Base.metadata.sorted_tables)
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        return
+    _load_all_tables()
+    database = Database(f"sqlite:///{tmp_path}/huitou.db")
+    Base.metadata.create_all(database.engine)
+    yield database
+    database.dispose()
