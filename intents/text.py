@@ -1,0 +1,75 @@
+"""One written form for what people type: width, case, script, emoji, space."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from typing import Any
+
+# Named as WeChat names its own stickers in text, so that 👍 and [强] become one word.
+_EMOJI = {
+    "😂": "[笑哭]", "🤣": "[笑哭]", "😊": "[微笑]", "🙂": "[微笑]", "😄": "[开心]", "😁": "[开心]",
+    "😃": "[开心]", "😀": "[开心]", "😆": "[开心]", "😍": "[色]", "🥰": "[色]", "😘": "[亲亲]",
+    "😋": "[馋嘴]", "🤤": "[馋嘴]", "😭": "[流泪]", "😢": "[流泪]", "🥺": "[可怜]", "😡": "[发怒]",
+    "😠": "[发怒]", "🤬": "[发怒]", "😤": "[发怒]", "👿": "[发怒]", "😅": "[汗]", "😓": "[汗]",
+    "🙄": "[白眼]", "😒": "[白眼]", "🤦": "[捂脸]", "🤔": "[疑问]", "❓": "?", "❔": "?", "❗": "!",
+    "❕": "!", "👍": "[强]", "💪": "[加油]", "👎": "[弱]", "🙏": "[合十]", "🤝": "[握手]", "👌": "[ok]",
+    "👏": "[鼓掌]", "❤": "[爱心]", "💕": "[爱心]", "💖": "[爱心]", "💗": "[爱心]", "🧡": "[爱心]",
+    "💔": "[心碎]", "🌹": "[玫瑰]", "🎉": "[庆祝]", "🎊": "[庆祝]", "🎁": "[礼物]", "🧧": "[红包]",
+    "🔥": "[火]", "✅": "[打勾]", "☑": "[打勾]", "✔": "[打勾]", "❌": "[打叉]", "📦": "[包裹]",
+    "🚚": "[快递]", "🐂": "[牛]", "🐮": "[牛]", "💩": "[便便]", "😴": "[睡]", "🤮": "[吐]", "🤢": "[吐]",
+}  # fmt: skip
+_EMOJI_TABLE = {ord(sign): word for sign, word in _EMOJI.items()}
+# Variation selectors, joiners, skin tones, marks of direction, controls and lone surrogates say nothing.
+_NOISE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufe00-\ufe0f\ufeff\U0001f3fb-\U0001f3ff\x00-\x08\x0e-\x1f"
+                    "\x7f-\x9f\ud800-\udfff]")  # fmt: skip
+_SPACE = re.compile(r"\s+")
+_LONG_RUN = re.compile(r"([^\W\d]|[^\w\s])\1{2,}")
+_SPACE_AROUND_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+_PLAIN = re.compile(r"[\x21-\x7e]*\Z")
+
+
+def normalise(text: str) -> str:
+    """NFKC, lower case, simplified characters, frequent emoji as [words], single spaces, runs cut to two.
+
+    Never raises; lone surrogates and invisible characters are dropped; idempotent.
+    """
+    if not text.isascii():
+        # Emoji go first: NFKC would turn some of them into letters.
+        text = unicodedata.normalize("NFKC", _NOISE.sub("", text.translate(_EMOJI_TABLE)))
+        text = _simplify(text)
+    else:
+        text = _NOISE.sub("", text)
+    text = _SPACE.sub(" ", text.lower()).strip()
+    return _LONG_RUN.sub(r"\1\1", text)
+
+
+class _Simplified(dict[int, str]):
+    """A translate table that asks OpenCC once for each character it meets."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        # Only ideographs have a second script; everything else answers for itself.
+        self[code] = _converter().convert(char) if "\u3400" <= char <= "\u9fff" else char
+        return self[code]
+
+
+_SIMPLIFIED = _Simplified()
+
+
+@cache
+def _converter() -> Any:
+    from opencc import OpenCC
+
+    return OpenCC("t2s")
+
+
+def _simplify(text: str) -> str:
+    # The character table tells in a microsecond whether OpenCC, a thousand times slower, is needed.
+    return text if text.translate(_SIMPLIFIED) == text else _convert(text)
+
+
+@lru_cache(maxsize=4096)
+def _convert(text: str) -> str:
+    return str(_converter().convert(text))
