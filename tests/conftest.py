@@ -19,7 +19,7 @@ START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /e
 
 def _load_all_tables() -> None:
     import handlers.followup.tables
-    import handlers.talk.tables
+    import handlers.talk.tables  # noqa: F401
     import loyalty.tables  # noqa: F401
 
 

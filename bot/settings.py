@@ -1,0 +1,233 @@
+"""Settings: config/settings.toml, every key overridable as HUITOU_SECTION__KEY; secrets only from the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+AesKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{43}$")]
+SECRET_KEYS = ("secret", "token", "aes_key", "api_keys", "private_keys")
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it, where it was looked for, and the mend."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Web(_Section):
+    """Where the service listens, and what it refuses."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    body_max_bytes: int = 64 * 1024
+    stale_after_s: int = 600
+    """A signed callback older or newer than this is refused as a replay; 0 trusts no clock."""
+
+
+class Storage(_Section):
+    """Where everything is kept: sqlite:///var/huitou.db or postgresql://user@host/name."""
+
+    url: SecretStr = SecretStr("sqlite:///var/huitou.db")
+    redis_url: SecretStr | None = None
+    pool_size: int = 8
+
+
+class Receiver(_Section):
+    """One callback address: /wecom/{name} or /wechat/{name}, with its own token and AES key."""
+
+    token: SecretStr = SecretStr("")
+    aes_key: SecretStr = SecretStr("")
+    receive_id: str = ""
+    """Empty: the corp id (WeCom) or the app id (公众号)."""
+    mode: Literal["safe", "plain"] = "safe"
+    """公众号 only: whether the platform encrypts; a WeCom receiver is always safe."""
+
+
+class WeCom(_Section):
+    """The corp: its app, its addresses, its receivers."""
+
+    base_url: str = "https://qyapi.weixin.qq.com"
+    corp_id: str = ""
+    agent_id: int = 0
+    secret: SecretStr = SecretStr("")
+    receivers: dict[str, Receiver] = {}
+    kf_accounts: list[str] = []
+    default_rep: str = ""
+    """Who is prompted when nobody serves the customer."""
+    supervisor: str = ""
+    """Who hears of a complaint besides the rep."""
+    request_timeout_s: float = 10.0
+
+
+class Archive(_Section):
+    """The chat archive: `source` is off, or http (the emulator's form of the seam)."""
+
+    source: Literal["off", "http"] = "off"
+    base_url: str = ""
+    secret: SecretStr = SecretStr("")
+    private_keys: dict[str, SecretStr] = {}
+    """PEM private keys by publickey_ver; old ones are kept for the window of five days."""
+    poll_s: float = 30.0
+    batch: int = 500
+
+
+class WeChat(_Section):
+    """The 公众号."""
+
+    base_url: str = "https://api.weixin.qq.com"
+    app_id: str = ""
+    secret: SecretStr = SecretStr("")
+    receivers: dict[str, Receiver] = {}
+
+
+class Work(_Section):
+    """Workers: how many messages a transaction, how often to look, how often to try."""
+
+    batch: int = 100
+    poll_s: float = 0.5
+    attempts: int = 3
+    retry_s: float = 2.0
+
+
+class Deliver(_Section):
+    """Delivery: how many at once, how long a lease, how often to try."""
+
+    batch: int = 50
+    poll_s: float = 0.5
+    lease_s: float = 60.0
+    attempts: int = 12
+    retry_first_s: float = 1.0
+    retry_max_s: float = 300.0
+    api_per_min: int = 2000
+    """Calls of one API a minute; the older, lower figure of wecom.md §2.2."""
+    member_app_per_min: int = 30
+    kf_poll_s: float = 60.0
+
+
+class Dialog(_Section):
+    """How long a dialog lives."""
+
+    silence_min: int = 30
+    human_pause_min: int = 30
+
+
+class FollowUp(_Section):
+    """Restraint: when and how often a rep is prompted about one customer."""
+
+    quiet_from_h: int = Field(default=21, ge=0, le=23)
+    quiet_to_h: int = Field(default=9, ge=0, le=23)
+    per_day: int = 2
+    same_within_days: int = 7
+    later_min: int = 120
+    no_selling_after_complaint_h: int = 72
+    timezone: str = "Asia/Shanghai"
+
+
+class Api(_Section):
+    """Bearer keys of the brand's own systems, by name."""
+
+    api_keys: dict[str, SecretStr] = {}
+
+
+class Paths(_Section):
+    """Where configuration and models live."""
+
+    config: Path = Path("config")
+    models: Path = Path("var/models")
+
+
+class Log(_Section):
+    """Logging: json for machines, plain for people."""
+
+    format: Literal["json", "plain"] = "plain"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    """Every setting of the service."""
+
+    model_config = SettingsConfigDict(env_prefix="HUITOU_", env_nested_delimiter="__", extra="forbid")
+
+    web: Web = Web()
+    storage: Storage = Storage()
+    wecom: WeCom = WeCom()
+    archive: Archive = Archive()
+    wechat: WeChat = WeChat()
+    work: Work = Work()
+    deliver: Deliver = Deliver()
+    dialog: Dialog = Dialog()
+    followup: FollowUp = FollowUp()
+    api: Api = Api()
+    paths: Paths = Paths()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file, so that a machine can differ without a change in git."""
+        return init_settings, env_settings, _NoSecrets(settings_cls)
+
+    @model_validator(mode="after")
+    def _sane(self) -> Settings:
+        if self.followup.quiet_from_h == self.followup.quiet_to_h:
+            raise ValueError("followup.quiet_from_h equals quiet_to_h: no hour or every hour; choose two")
+        return self
+
+
+class _NoSecrets(TomlConfigSettingsSource):
+    """The settings file, refused when a secret stands in it."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        super().__init__(settings_cls, toml_file=settings_file())
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        for trail in _secrets_in(found, ()):
+            name = "HUITOU_" + "__".join(part.upper() for part in trail)
+            raise SettingsError(f"{settings_file()}: {'.'.join(trail)} is a secret; remove it and set {name}")
+        return found
+
+
+def settings_file() -> Path:
+    """The settings file: HUITOU_SETTINGS or config/settings.toml."""
+    return Path(os.environ.get("HUITOU_SETTINGS", "config/settings.toml"))
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """All settings, checked; raises `SettingsError` with every problem and the name to set."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            trail = [str(step) for step in item["loc"]]
+            name = "HUITOU_" + "__".join(part.upper() for part in trail)
+            lines.append(f"{'.'.join(trail) or 'settings'}: {item['msg']} (in {settings_file()} or as {name})")
+        raise SettingsError("\n".join(lines)) from error
+
+
+def _secrets_in(tree: Any, trail: tuple[str, ...]) -> list[tuple[str, ...]]:
+    if not isinstance(tree, dict):
+        return []
+    found = [(*trail, key) for key in tree if key in SECRET_KEYS and tree[key]]
+    for key, value in tree.items():
+        found += _secrets_in(value, (*trail, key))
+    return found

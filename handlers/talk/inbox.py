@@ -1,0 +1,165 @@
+"""The inbox: stored before it is acknowledged, claimed in lanes, done in the transaction of its effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from handlers.talk.messages import SHARDS, Incoming, decode, encode
+from handlers.talk.tables import InboxRow, InboxShard
+
+WAITING, DONE, ASIDE = 0, 1, 2
+MAX_ERROR_CHARS = 2000
+LANES_PER_CLAIM = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message in the hands of one worker until its transaction ends."""
+
+    id: int
+    attempts: int
+    received_at: datetime
+    message: Incoming
+
+
+def store(session: Session, messages: Iterable[Incoming], now: datetime) -> int:
+    """Insert what is new; a key that is known changes nothing. Returns how many were offered."""
+    rows = [inbox_values(message, now) for message in messages]
+    if rows:
+        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+        session.execute(dialect.insert(InboxRow).on_conflict_do_nothing(index_elements=["key"]), rows)
+    return len(rows)
+
+
+def inbox_values(message: Incoming, now: datetime) -> dict[str, object]:
+    """The columns of one message."""
+    return {
+        "key": message.key,
+        "shard": message.shard,
+        "sender": message.sender,
+        "body": encode(message).decode(),
+        "received_at": now,
+    }
+
+
+def ensure_shards(session: Session) -> None:
+    """Make the lanes exist; done once at a migration or first start."""
+    known = set(session.scalars(select(InboxShard.shard)))
+    missing = [{"shard": shard} for shard in range(SHARDS) if shard not in known]
+    if missing:
+        session.execute(insert(InboxShard), missing)
+
+
+def claim(session: Session, limit: int, now: datetime, first_lane: int = 0) -> list[Claimed]:
+    """Lock free lanes that have work and take their oldest messages, in order per sender.
+
+    A lane's lock lasts as long as the transaction, so a worker that dies lets go by itself. A message that waits
+    for another try holds back the later ones of its sender only.
+    """
+    lanes = _lock_lanes(session, first_lane)
+    if not lanes:
+        return []
+    rows = session.execute(
+        select(InboxRow.id, InboxRow.sender, InboxRow.attempts, InboxRow.due_at, InboxRow.received_at, InboxRow.body)
+        .where(InboxRow.state == WAITING, InboxRow.shard.in_(lanes))
+        .order_by(InboxRow.id)
+        .limit(limit)
+    ).all()
+    return _in_order(rows, now)
+
+
+def claim_one(session: Session, message_id: int) -> Claimed | None:
+    """Take one message alone, for the search of the one that fails; None when somebody else has done it."""
+    shard = session.scalar(select(InboxRow.shard).where(InboxRow.id == message_id))
+    session.scalar(select(InboxShard.shard).where(InboxShard.shard == shard).with_for_update())
+    row = session.execute(
+        select(InboxRow.id, InboxRow.attempts, InboxRow.received_at, InboxRow.body).where(
+            InboxRow.id == message_id, InboxRow.state == WAITING
+        )
+    ).one_or_none()
+    return None if row is None else Claimed(row.id, row.attempts, row.received_at, decode(row.body))
+
+
+def finish(session: Session, ids: Sequence[int], now: datetime) -> None:
+    """Mark messages done, in the same transaction as what they caused."""
+    session.execute(update(InboxRow).where(InboxRow.id.in_(ids)).values(state=DONE, done_at=now))
+
+
+def put_off(session: Session, message_id: int, error: str, due_at: datetime) -> None:
+    """Note a failed try; the message is taken again when due."""
+    session.execute(
+        update(InboxRow)
+        .where(InboxRow.id == message_id, InboxRow.state == WAITING)
+        .values(attempts=InboxRow.attempts + 1, error=error[:MAX_ERROR_CHARS], due_at=due_at)
+    )
+
+
+def put_aside(session: Session, message_id: int, error: str, now: datetime) -> None:
+    """Set a message aside for a person to look at; nothing behind it waits any longer."""
+    session.execute(
+        update(InboxRow)
+        .where(InboxRow.id == message_id, InboxRow.state == WAITING)
+        .values(state=ASIDE, attempts=InboxRow.attempts + 1, error=error[:MAX_ERROR_CHARS], done_at=now)
+    )
+
+
+def retry_aside(session: Session, message_id: int) -> bool:
+    """Take up a message again that was set aside; False where there is none such."""
+    done = session.execute(
+        update(InboxRow)
+        .where(InboxRow.id == message_id, InboxRow.state == ASIDE)
+        .values(state=WAITING, attempts=0, due_at=None, done_at=None)
+        .returning(InboxRow.id)
+    )
+    return done.one_or_none() is not None
+
+
+def set_aside(session: Session, limit: int = 100) -> Sequence[Row[int, str, int, str | None, datetime]]:
+    """The messages that wait for a person: id, key, attempts, error, received_at."""
+    return session.execute(
+        select(InboxRow.id, InboxRow.key, InboxRow.attempts, InboxRow.error, InboxRow.received_at)
+        .where(InboxRow.state == ASIDE)
+        .order_by(InboxRow.id.desc())
+        .limit(limit)
+    ).all()
+
+
+def depth(session: Session) -> dict[int, int]:
+    """How many messages wait (0) and how many were set aside (2)."""
+    rows = session.execute(
+        select(InboxRow.state, func.count().label("count_"))
+        .where(InboxRow.state.in_((WAITING, ASIDE)))
+        .group_by(InboxRow.state)
+    )
+    return {WAITING: 0, ASIDE: 0} | {row.state: row.count_ for row in rows}
+
+
+def _lock_lanes(session: Session, first_lane: int) -> list[int]:
+    # Each worker begins at another lane, so that workers rarely meet and no lane starves.
+    has_work = exists().where(InboxRow.shard == InboxShard.shard, InboxRow.state == WAITING)
+    return list(
+        session.scalars(
+            select(InboxShard.shard)
+            .where(has_work)
+            .order_by((InboxShard.shard - first_lane + SHARDS) % SHARDS)
+            .limit(LANES_PER_CLAIM)
+            .with_for_update(skip_locked=True, of=InboxShard)
+        )
+    )
+
+
+def _in_order(rows: Sequence[Row[int, str, int, datetime | None, datetime, str]], now: datetime) -> list[Claimed]:
+    held_back: set[str] = set()
+    claimed = []
+    for row in rows:
+        if row.sender in held_back or (row.due_at is not None and row.due_at > now):
+            held_back.add(row.sender)
+        else:
+            claimed.append(Claimed(row.id, row.attempts, row.received_at, decode(row.body)))
+    return claimed
