@@ -1,0 +1,172 @@
+"""Every refusal of the loyalty core, by name.
+
+LoyaltyError
+├── LedgerError
+│   ├── KeyReused          a known key with another body
+│   ├── NotEnough          the balance does not reach
+│   ├── UnknownTransfer    no such transfer or hold
+│   ├── HoldClosed         the hold was settled, released or timed out before
+│   └── NotReversible      more would be reversed than was moved
+├── PersonError
+│   ├── UnknownMember
+│   └── IdentityTaken      the identity belongs to another member
+├── RewardError
+│   ├── UnknownReward
+│   ├── RewardClosed       not open yet, or over
+│   ├── OutOfStock
+│   ├── LimitReached       the per-member limit
+│   ├── TierTooLow
+│   ├── UnknownCode        no redemption with this code or id
+│   ├── CodeUsed           the code was verified before
+│   └── NotUndoable
+└── ProgrammeError         the programme contradicts itself
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class LoyaltyError(Exception):
+    """A refusal of the loyalty core; nothing was written by the call that raised it."""
+
+
+class LedgerError(LoyaltyError):
+    """A movement of points was refused."""
+
+
+class KeyReused(LedgerError):
+    """A key that is known already came back with another body."""
+
+    def __init__(self, key: str, first_hash: str, other_hash: str) -> None:
+        self.key, self.first_hash, self.other_hash = key, first_hash, other_hash
+        super().__init__(f"key {key!r} was used with body {first_hash[:12]}, now with {other_hash[:12]}; "
+                         "send the first body again or a new key")
+
+
+class NotEnough(LedgerError):
+    """The available balance does not reach; `missing` says by how much."""
+
+    def __init__(self, missing: int, available: int) -> None:
+        self.missing, self.available = missing, available
+        super().__init__(f"{available} available, {missing} missing")
+
+
+class UnknownTransfer(LedgerError):
+    """There is no transfer or hold under this key or id."""
+
+    def __init__(self, which: str | int) -> None:
+        self.which = which
+        super().__init__(f"no transfer {which!r}; use the key or id that posting it gave back")
+
+
+class HoldClosed(LedgerError):
+    """The hold was settled, released or timed out before."""
+
+    def __init__(self, hold_id: int, state: str) -> None:
+        self.hold_id, self.state = hold_id, state
+        super().__init__(f"hold {hold_id} is {state}; a hold ends once, make a new one")
+
+
+class NotReversible(LedgerError):
+    """More would be reversed than the transfer moved, or it is of a kind that is never reversed."""
+
+    def __init__(self, transfer_id: int, reason: str) -> None:
+        self.transfer_id, self.reason = transfer_id, reason
+        super().__init__(f"transfer {transfer_id} cannot be reversed: {reason}")
+
+
+class PersonError(LoyaltyError):
+    """A member or identity does not fit."""
+
+
+class UnknownMember(PersonError):
+    """There is no member with this id or identity."""
+
+    def __init__(self, which: object) -> None:
+        self.which = which
+        super().__init__(f"no member {which!r}; an order or a message of theirs makes one")
+
+
+class IdentityTaken(PersonError):
+    """The identity belongs to another member; a merge proposal was noted in the same session."""
+
+    def __init__(self, kind: str, member_id: int, owner_id: int) -> None:
+        self.kind, self.member_id, self.owner_id = kind, member_id, owner_id
+        super().__init__(f"this {kind} belongs to member {owner_id}, not {member_id}; decide the merge proposal")
+
+
+class RewardError(LoyaltyError):
+    """A redemption was refused."""
+
+
+class UnknownReward(RewardError):
+    """The programme has no reward with this id."""
+
+    def __init__(self, reward_id: str) -> None:
+        self.reward_id = reward_id
+        super().__init__(f"no reward {reward_id!r} in the programme")
+
+
+class RewardClosed(RewardError):
+    """The reward is not open yet, or its time is over."""
+
+    def __init__(self, reward_id: str, opens: datetime | None, closes: datetime | None) -> None:
+        self.reward_id, self.opens, self.closes = reward_id, opens, closes
+        super().__init__(f"reward {reward_id!r} is open from {opens or 'ever'} to {closes or 'ever'}")
+
+
+class OutOfStock(RewardError):
+    """Fewer pieces are left than were asked for."""
+
+    def __init__(self, reward_id: str, left: int) -> None:
+        self.reward_id, self.left = reward_id, left
+        super().__init__(f"{left} of reward {reward_id!r} left")
+
+
+class LimitReached(RewardError):
+    """The member has taken, or would take, more than the per-member limit."""
+
+    def __init__(self, reward_id: str, limit: int, taken: int) -> None:
+        self.reward_id, self.limit, self.taken = reward_id, limit, taken
+        super().__init__(f"{limit} of reward {reward_id!r} per member, {taken} taken")
+
+
+class TierTooLow(RewardError):
+    """The reward asks for a higher tier."""
+
+    def __init__(self, reward_id: str, needed: str, tier: str | None) -> None:
+        self.reward_id, self.needed, self.tier = reward_id, needed, tier
+        super().__init__(f"reward {reward_id!r} needs tier {needed!r}, the member has {tier!r}")
+
+
+class UnknownCode(RewardError):
+    """No redemption has this code or id."""
+
+    def __init__(self, which: str | int) -> None:
+        self.which = which
+        super().__init__(f"no redemption {which!r}; look at the code again")
+
+
+class CodeUsed(RewardError):
+    """The code cannot be verified: it was verified before, or the redemption was undone."""
+
+    def __init__(self, code: str, state: str, at: datetime | None) -> None:
+        self.code, self.state, self.at = code, state, at
+        super().__init__(f"code {code!r} is {state} since {at}")
+
+
+class NotUndoable(RewardError):
+    """The redemption cannot be undone any more; `reason` is late, verified, shipped or undone."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the redemption cannot be undone: {reason}")
+
+
+class ProgrammeError(LoyaltyError):
+    """The programme contradicts itself."""
+
+    def __init__(self, place: str, mend: str) -> None:
+        self.place, self.mend = place, mend
+        super().__init__(f"{place}: {mend}")
