@@ -1,0 +1,51 @@
+"""Set-based writes that mean the same on SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from loyalty.storage import Base
+from loyalty.tables import table_of
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def insert_new(session: Session, entity: type[Base], rows: Rows, returning: Sequence[str]) -> list[Row[Any]]:
+    """Insert the rows whose unique keys are free, in the order given; the named columns of those inserted."""
+    if not rows:
+        return []
+    table = table_of(entity)
+    statement = _insert(session, entity).on_conflict_do_nothing()
+    return list(session.execute(statement.returning(*(table.c[name] for name in returning)), rows))
+
+
+def insert_rows(session: Session, entity: type[Base], rows: Rows) -> None:
+    """Insert all rows; a doubled key raises the database's own error."""
+    if rows:
+        session.execute(table_of(entity).insert(), rows)
+
+
+def upsert_row(session: Session, entity: type[Base], row: Mapping[str, Any], on: Sequence[str],
+               changes: Mapping[str, ColumnElement[Any]]) -> None:
+    """Insert one row, or apply `changes` to the row that has its key already."""
+    session.execute(_insert(session, entity).on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
+
+
+def body_hash(body: object) -> str:
+    """SHA-256 over a body's canonical JSON: same meaning, same hash."""
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _insert(session: Session, entity: type[Base]) -> postgresql.Insert:
+    """Both dialects' inserts offer the same conflict clauses; only their classes differ."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(table_of(entity))
+    return sqlite.insert(table_of(entity))  # type: ignore[return-value]
