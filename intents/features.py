@@ -1,0 +1,64 @@
+"""What the model sees of a normalised text: three blocks of names, each weighed and scaled on its own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from intents.cues import cue_features
+from intents.words import Cutter
+
+LONGEST_GRAM = 4
+LONGEST_TEXT = 600
+_DIGITS = re.compile("[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A kind of feature. Counts are dampened, multiplied by idf where `idf`, scaled to length `share`."""
+
+    name: str
+    share: float
+    idf: bool
+    scaled: bool
+
+
+BLOCKS: tuple[Block, ...] = (
+    Block("chars", 1.0, idf=True, scaled=True),
+    Block("words", 0.7, idf=True, scaled=True),
+    Block("cues", 0.35, idf=False, scaled=False),
+)
+
+
+def shorten(text: str) -> str:
+    """At most `LONGEST_TEXT` characters: the need stands at the head or the tail of a long message."""
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return text[: LONGEST_TEXT // 2 - 1] + " " + text[-LONGEST_TEXT // 2 :]
+
+
+def framed(text: str) -> str:
+    """The shortened text between boundary marks, every number as one sign."""
+    return "^" + _DIGITS.sub("0", shorten(text)) + "$"
+
+
+def char_grams(frame: str) -> list[str]:
+    """Every run of 1 to 4 characters of a framed text, as often as it stands there."""
+    size = len(frame)
+    return [
+        frame[start : start + length]
+        for length in range(1, LONGEST_GRAM + 1)
+        for start in range(size - length + 1)
+    ]
+
+
+def word_grams(frame: str, cutter: Cutter) -> list[str]:
+    """Words of a framed text and pairs of neighbours, boundaries included."""
+    words = ["^", *cutter.cut(frame), "$"]
+    return words[1:-1] + [f"{left} {right}" for left, right in zip(words, words[1:], strict=False)]
+
+
+def blocks_of(text: str, cutter: Cutter) -> tuple[list[str], list[str], list[str]]:
+    """Feature names of a normalised text, one list per block in the order of `BLOCKS`."""
+    frame = framed(text)
+    return char_grams(frame), word_grams(frame, cutter), cue_features(shorten(text))

@@ -1,0 +1,179 @@
+"""From labelled sentences to a model: features, one learner a label, calibration, thresholds.
+
+The same examples, corrections, lexicon and seed give the same arrays to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from intents.errors import TrainingRefused
+from intents.model import Floats, LinearModel
+from intents.pipeline import learner, vectorisers
+from intents.scenarios import SCENARIO_IDS, Labelled
+from intents.text import normalise
+from intents.thresholds import group_threshold, private_threshold
+from intents.words import Cutter, base_dictionary
+
+FOLDS = 5
+CORRECTION_WEIGHT = 3.0
+FEWEST_PER_LABEL = 3
+# Two needs in one message are rare among examples and common in life: pairs are joined to teach them.
+JOINED_SHARE = 0.5
+_JOINTS = (",", " ", "。", ";", ",对了", ",还有", ",顺便")
+_LONGEST_JOINED = 24
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    text: str
+    labels: frozenset[str]
+    weight: float = 1.0
+
+
+def train(
+    examples: Sequence[Labelled],
+    corrections: Sequence[Labelled],
+    seed: int,
+    lexicon: Sequence[str],
+    progress: Progress | None = None,
+) -> LinearModel:
+    """Learn from examples (labels empty for none) and admins' corrections, which weigh more.
+
+    `progress(done, all)` is told after each of the steps. Raises TrainingRefused where data is too thin.
+    """
+    rows = _rows(examples, corrections)
+    labels = _labels(rows)
+    cutter = Cutter(base_dictionary(), sorted(set(lexicon)))
+    tell = progress or (lambda done, steps: None)
+    margins = np.zeros((len(rows), len(labels)), np.float32)
+    folds = _folds(len(rows), seed)
+    for number, held in enumerate(folds):
+        kept = [row for at, row in enumerate(rows) if at not in held]
+        fitted = _fit(kept, labels, cutter, seed)
+        own = sorted(held)
+        margins[own] = fitted.margins([rows[at].text for at in own])
+        tell(number + 1, FOLDS + 1)
+    model = _calibrated(_fit(rows, labels, cutter, seed), margins, _truth(rows, labels))
+    tell(FOLDS + 1, FOLDS + 1)
+    return model
+
+
+def _rows(examples: Sequence[Labelled], corrections: Sequence[Labelled]) -> list[_Row]:
+    rows: dict[str, _Row] = {}
+    for item in examples:
+        rows[normalise(item.text)] = _Row(normalise(item.text), item.labels)
+    # A correction is the last word on a sentence.
+    for item in corrections:
+        rows[normalise(item.text)] = _Row(normalise(item.text), item.labels, CORRECTION_WEIGHT)
+    rows.pop("", None)
+    return list(rows.values())
+
+
+def _labels(rows: Sequence[_Row]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        for label in row.labels:
+            counts[label] = counts.get(label, 0) + 1
+    thin = sorted(label for label, count in counts.items() if count < FEWEST_PER_LABEL)
+    if thin:
+        raise TrainingRefused(f"fewer than {FEWEST_PER_LABEL} examples of {', '.join(thin)}; write more")
+    if not counts or all(row.labels for row in rows):
+        raise TrainingRefused("training needs examples of scenarios and messages with none; one of them is empty")
+    known = [label for label in SCENARIO_IDS if label in counts]
+    return (*known, *sorted(set(counts) - set(known)))
+
+
+def _folds(size: int, seed: int) -> list[frozenset[int]]:
+    order = list(range(size))
+    Random(seed).shuffle(order)
+    return [frozenset(order[number::FOLDS]) for number in range(FOLDS)]
+
+
+def _truth(rows: Sequence[_Row], labels: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([[label in row.labels for label in labels] for row in rows], np.bool_)
+
+
+def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
+    """Pairs of short messages as one, labels united; the same seed gives the same pairs."""
+    draw = Random(seed)
+    short = [row for row in rows if len(row.text) <= _LONGEST_JOINED]
+    carrying = [row for row in short if row.labels]
+    if not carrying:
+        return []
+    pairs = []
+    for _ in range(int(len(rows) * JOINED_SHARE)):
+        first, second = draw.choice(carrying), draw.choice(short)
+        if draw.random() < 0.5:
+            first, second = second, first
+        text = first.text + draw.choice(_JOINTS) + second.text
+        pairs.append(_Row(text, first.labels | second.labels, 0.5))
+    return pairs
+
+
+def _fit(rows: Sequence[_Row], labels: tuple[str, ...], cutter: Cutter, seed: int) -> LinearModel:
+    everything = [*rows, *joined(rows, seed)]
+    union = vectorisers(cutter)
+    features = union.fit_transform([row.text for row in everything]).tocsr()
+    weights_of_rows = np.array([row.weight for row in everything], np.float64)
+    truth = _truth(everything, labels)
+    columns, intercepts = [], []
+    for at in range(len(labels)):
+        positives = max(1.0, float(weights_of_rows[truth[:, at]].sum()))
+        # The square root keeps rare labels audible without drowning the none class.
+        weight = float(np.sqrt(weights_of_rows.sum() / positives) / 2.0)
+        fitted = learner(seed, max(1.0, weight)).fit(features, truth[:, at], sample_weight=weights_of_rows)
+        columns.append(fitted.coef_[0])
+        intercepts.append(float(fitted.intercept_[0]))
+    return _compile(union, np.array(columns).T, np.array(intercepts), labels, cutter)
+
+
+def _compile(
+    union: Any, weights: NDArray[Any], intercepts: NDArray[Any], labels: tuple[str, ...], cutter: Cutter
+) -> LinearModel:
+    start, vocabulary, scales, idfs = 0, [], [], []
+    for name, vectoriser in union.transformer_list:
+        names = [str(word) for word in vectoriser.get_feature_names_out()]
+        vocabulary.append({word: start + at for at, word in enumerate(names)})
+        idf = np.asarray(getattr(vectoriser, "idf_", np.ones(len(names))), np.float64)
+        idfs.append(idf)
+        scales.append(idf * union.transformer_weights[name])
+        start += len(names)
+    count = len(labels)
+    return LinearModel(
+        labels=labels,
+        vocabulary=tuple(vocabulary),
+        dictionary=cutter.dictionary,
+        idf=np.concatenate(idfs).astype(np.float32),
+        weights=np.ascontiguousarray(weights * np.concatenate(scales)[:, None], np.float32),
+        intercepts=intercepts.astype(np.float32),
+        slopes=np.full(count, 2.0, np.float32),
+        offsets=np.zeros(count, np.float32),
+        group=np.full(count, 0.5, np.float32),
+        private=np.full(count, 0.5, np.float32),
+    )
+
+
+def _calibrated(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -> LinearModel:
+    """The model with slopes, offsets and thresholds learnt from margins of sentences it had not seen."""
+    for at in range(len(model.labels)):
+        platt = LogisticRegression(C=10.0).fit(margins[:, at : at + 1], truth[:, at])
+        model.slopes[at] = max(float(platt.coef_[0, 0]), 0.1)
+        model.offsets[at] = float(platt.intercept_[0])
+    scores = model.calibrate(margins)
+    none = ~truth.any(axis=1)
+    for at in range(len(model.labels)):
+        model.group[at] = group_threshold(scores[:, at], truth[:, at], none)
+        model.private[at] = private_threshold(scores[:, at], truth[:, at])
+    return model
+
+
