@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from intents.cues import keywords_verdict
+import numpy as np
+
+from intents.cues import find_cues, keywords_verdict
+from intents.features import shorten
+from intents.model import Floats, LinearModel
 from intents.text import normalise
 
 FALLBACK_MODEL = "keywords"
 FALLBACK_SCORE = 0.6
+# Only a chat with one customer is answered boldly; anything else is treated as a group.
+PRIVATE_CHATS = frozenset({"private", "kf", "oa"})
+# Below this score a scenario is not even worth asking about.
+_FAINTEST = 0.15
+_CLOSE = 0.1
+_EXPLAINED = 3
+_SHOWN_MARKS = str.maketrans("", "", "^$ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +34,11 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one message carries, best first, and why."""
+    """What one message carries, best first, and why.
+
+    `near`: at most two scenarios just below their threshold. `unsure`: a question is worth more than an answer.
+    `degraded`: judged by keywords because no model was at hand.
+    """
 
     scenarios: tuple[Scored, ...]
     unsure: bool
@@ -33,12 +49,21 @@ class Verdict:
 
 
 class Classifier:
-    """Texts in, verdicts out. Holds no state between calls; safe to share between threads."""
+    """Holds no state between calls; safe to share between threads."""
+
+    def __init__(self, model: LinearModel | None, version: str) -> None:
+        self._model = model
+        self.version = version
+
+    @classmethod
+    def load(cls, folder: Path, lexicon: Sequence[str] = ()) -> Classifier:
+        """A classifier over a model folder and further brand words. Raises ModelMissing, ModelBroken."""
+        return cls(LinearModel.load(folder, lexicon), folder.name)
 
     @classmethod
     def fallback(cls) -> Classifier:
         """A classifier without a model: keywords and cues, every verdict marked degraded."""
-        return cls()
+        return cls(None, FALLBACK_MODEL)
 
     def classify(self, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
         """One verdict per text, in order; `chats` says where each was written (group, private, kf, oa).
@@ -47,11 +72,66 @@ class Classifier:
         """
         if len(texts) != len(chats):
             raise ValueError(f"{len(texts)} texts came with {len(chats)} chats; pass one chat per text")
-        return [_by_keywords(text) for text in texts]
+        if self._model is None:
+            return [_by_keywords(text) for text in texts]
+        scores = self._model.score(texts)
+        if not np.isfinite(scores).all():
+            # Weights that went bad must not stop a dialog; the degraded mark raises the alarm.
+            return [_by_keywords(text) for text in texts]
+        judged = zip(texts, chats, scores, strict=True)
+        return [self._judge(self._model, text, chat, row) for text, chat, row in judged]
+
+    def _judge(self, model: LinearModel, text: str, chat: str, row: Floats) -> Verdict:
+        cuts = model.private if chat in PRIVATE_CHATS else model.group
+        fired = np.flatnonzero(row >= cuts)
+        rest = [at for at in np.argsort(-row, kind="stable")[: len(fired) + 2] if row[at] < cuts[at]]
+        scenarios = _scored(model, row, sorted(fired, key=lambda at: -row[at]))
+        near = _scored(model, row, [at for at in rest if row[at] >= _FAINTEST])
+        return Verdict(
+            scenarios=scenarios,
+            unsure=_is_unsure(scenarios, near),
+            reasons=_reasons(model, text, scenarios, near),
+            near=near,
+            model=self.version,
+            degraded=False,
+        )
+
+
+def _scored(model: LinearModel, row: Floats, places: Sequence[int]) -> tuple[Scored, ...]:
+    return tuple(Scored(model.labels[at], round(float(row[at]), 4)) for at in places)
+
+
+def _is_unsure(scenarios: Sequence[Scored], near: Sequence[Scored]) -> bool:
+    if not near:
+        return False
+    return not scenarios or scenarios[-1].score - near[0].score < _CLOSE
+
+
+def _reasons(
+    model: LinearModel, text: str, scenarios: Sequence[Scored], near: Sequence[Scored]
+) -> tuple[str, ...]:
+    if not scenarios and not near:
+        return ()
+    told = [f"{found.id} {found.score:.2f}: {_weighed(model, text, found.id)}" for found in scenarios]
+    told += [f"{found.id} {found.score:.2f} 不够: {_weighed(model, text, found.id)}" for found in near[:1]]
+    return (*told, *(f"{cue.kind}: {cue.words}" for cue in find_cues(shorten(normalise(text)))))
+
+
+def _weighed(model: LinearModel, text: str, label: str) -> str:
+    """The words that weighed most, without those that stand inside one another."""
+    shown: list[str] = []
+    for name, _ in model.explain(text, label, most=12):
+        word = name.translate(_SHOWN_MARKS)
+        if ":" in name or not word or any(word in other or other in word for other in shown):
+            continue
+        shown.append(word)
+        if len(shown) == _EXPLAINED:
+            break
+    return " ".join(shown)
 
 
 def _by_keywords(text: str) -> Verdict:
-    found, cues = keywords_verdict(normalise(text))
+    found, cues = keywords_verdict(shorten(normalise(text)))
     reasons = [f"{scenario}: 关键词 {words}" for scenario, words in found]
     reasons += [f"{cue.kind}: {cue.words}" for cue in cues]
     scored = tuple(Scored(scenario, FALLBACK_SCORE) for scenario, _ in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from intents.cues import cue_features
 from intents.words import Cutter
@@ -55,7 +56,7 @@ def char_grams(frame: str) -> list[str]:
 def word_grams(frame: str, cutter: Cutter) -> list[str]:
     """Words of a framed text and pairs of neighbours, boundaries included."""
     words = ["^", *cutter.cut(frame), "$"]
-    return words[1:-1] + [f"{left} {right}" for left, right in zip(words, words[1:], strict=False)]
+    return words[1:-1] + [f"{left} {right}" for left, right in pairwise(words)]
 
 
 def blocks_of(text: str, cutter: Cutter) -> tuple[list[str], list[str], list[str]]:

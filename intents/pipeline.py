@@ -10,8 +10,8 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 
-from intents.features import BLOCKS, Block, char_grams, framed, shorten, word_grams
 from intents.cues import cue_features
+from intents.features import BLOCKS, Block, char_grams, framed, shorten, word_grams
 from intents.words import Cutter
 
 

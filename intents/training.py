@@ -170,7 +170,7 @@ def _calibrated(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -
         model.slopes[at] = max(float(platt.coef_[0, 0]), 0.1)
         model.offsets[at] = float(platt.intercept_[0])
     scores = model.calibrate(margins)
-    none = ~truth.any(axis=1)
+    none: NDArray[np.bool_] = np.logical_not(truth.any(axis=1))
     for at in range(len(model.labels)):
         model.group[at] = group_threshold(scores[:, at], truth[:, at], none)
         model.private[at] = private_threshold(scores[:, at], truth[:, at])
