@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,16 +15,22 @@ from intents.cues import cue_features
 from intents.features import BLOCKS, Block, char_grams, framed, shorten, word_grams
 from intents.words import Cutter
 
+Analysers = dict[str, Callable[[str], list[str]]]
 
-def vectorisers(cutter: Cutter) -> FeatureUnion:
-    """One scikit-learn vectoriser per block of features, over normalised texts; float32."""
-    analysers: dict[str, Callable[[str], list[str]]] = {
-        "chars": lambda text: char_grams(framed(text)),
-        "words": lambda text: word_grams(framed(text), cutter),
-        "cues": lambda text: cue_features(shorten(text)),
+
+def analysers(cutter: Cutter) -> Analysers:
+    """One function per block, normalised text -> feature names; each remembers what it has cut."""
+    return {
+        "chars": cache(lambda text: char_grams(framed(text))),
+        "words": cache(lambda text: word_grams(framed(text), cutter)),
+        "cues": cache(lambda text: cue_features(shorten(text))),
     }
+
+
+def vectorisers(by_block: Analysers) -> FeatureUnion:
+    """One scikit-learn vectoriser per block of features, over normalised texts; float32."""
     return FeatureUnion(
-        [(block.name, _vectoriser(block, analysers[block.name])) for block in BLOCKS],
+        [(block.name, _vectoriser(block, by_block[block.name])) for block in BLOCKS],
         transformer_weights={block.name: block.share for block in BLOCKS},
     )
 

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from intents.errors import TrainingRefused
 from intents.model import Floats, LinearModel
-from intents.pipeline import learner, vectorisers
+from intents.pipeline import Analysers, analysers, learner, vectorisers
 from intents.scenarios import SCENARIO_IDS, Labelled
 from intents.text import normalise
 from intents.thresholds import group_threshold, private_threshold
@@ -40,6 +40,16 @@ class _Row:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    union: Any
+    weights: NDArray[Any]
+    intercepts: NDArray[Any]
+
+    def margins(self, texts: Sequence[str]) -> NDArray[Any]:
+        return np.asarray(self.union.transform(texts) @ self.weights + self.intercepts)
+
+
 def train(
     examples: Sequence[Labelled],
     corrections: Sequence[Labelled],
@@ -54,16 +64,16 @@ def train(
     rows = _rows(examples, corrections)
     labels = _labels(rows)
     cutter = Cutter(base_dictionary(), sorted(set(lexicon)))
+    by_block = analysers(cutter)
     tell = progress or (lambda done, steps: None)
     margins = np.zeros((len(rows), len(labels)), np.float32)
-    folds = _folds(len(rows), seed)
-    for number, held in enumerate(folds):
+    for number, held in enumerate(_folds(len(rows), seed)):
         kept = [row for at, row in enumerate(rows) if at not in held]
-        fitted = _fit(kept, labels, cutter, seed)
         own = sorted(held)
-        margins[own] = fitted.margins([rows[at].text for at in own])
+        margins[own] = _fit(kept, labels, by_block, seed).margins([rows[at].text for at in own])
         tell(number + 1, FOLDS + 1)
-    model = _calibrated(_fit(rows, labels, cutter, seed), margins, _truth(rows, labels))
+    model = _compile(_fit(rows, labels, by_block, seed), labels, cutter)
+    _calibrate(model, margins, _truth(rows, labels))
     tell(FOLDS + 1, FOLDS + 1)
     return model
 
@@ -120,9 +130,9 @@ def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
     return pairs
 
 
-def _fit(rows: Sequence[_Row], labels: tuple[str, ...], cutter: Cutter, seed: int) -> LinearModel:
+def _fit(rows: Sequence[_Row], labels: tuple[str, ...], by_block: Analysers, seed: int) -> _Fitted:
     everything = [*rows, *joined(rows, seed)]
-    union = vectorisers(cutter)
+    union = vectorisers(by_block)
     features = union.fit_transform([row.text for row in everything]).tocsr()
     weights_of_rows = np.array([row.weight for row in everything], np.float64)
     truth = _truth(everything, labels)
@@ -134,12 +144,11 @@ def _fit(rows: Sequence[_Row], labels: tuple[str, ...], cutter: Cutter, seed: in
         fitted = learner(seed, max(1.0, weight)).fit(features, truth[:, at], sample_weight=weights_of_rows)
         columns.append(fitted.coef_[0])
         intercepts.append(float(fitted.intercept_[0]))
-    return _compile(union, np.array(columns).T, np.array(intercepts), labels, cutter)
+    return _Fitted(union, np.array(columns).T, np.array(intercepts))
 
 
-def _compile(
-    union: Any, weights: NDArray[Any], intercepts: NDArray[Any], labels: tuple[str, ...], cutter: Cutter
-) -> LinearModel:
+def _compile(fitted: _Fitted, labels: tuple[str, ...], cutter: Cutter) -> LinearModel:
+    union, weights, intercepts = fitted.union, fitted.weights, fitted.intercepts
     start, vocabulary, scales, idfs = 0, [], [], []
     for name, vectoriser in union.transformer_list:
         names = [str(word) for word in vectoriser.get_feature_names_out()]
@@ -163,8 +172,8 @@ def _compile(
     )
 
 
-def _calibrated(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -> LinearModel:
-    """The model with slopes, offsets and thresholds learnt from margins of sentences it had not seen."""
+def _calibrate(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -> None:
+    # Filled in place: slopes, offsets and thresholds from margins of sentences the learner had not seen.
     for at in range(len(model.labels)):
         platt = LogisticRegression(C=10.0).fit(margins[:, at : at + 1], truth[:, at])
         model.slopes[at] = max(float(platt.coef_[0, 0]), 0.1)
@@ -174,6 +183,5 @@ def _calibrated(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -
     for at in range(len(model.labels)):
         model.group[at] = group_threshold(scores[:, at], truth[:, at], none)
         model.private[at] = private_threshold(scores[:, at], truth[:, at])
-    return model
 
 
