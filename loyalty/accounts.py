@@ -1,0 +1,75 @@
+"""Accounts: found or opened in one go, and locked in id order before anything about them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.orm import Session
+
+from loyalty.errors import UnknownMember
+from loyalty.tables import PROGRAMME_OWNER, Account, AccountBalance, Member
+from loyalty.writing import insert_new
+
+AVAILABLE, HELD = "available", "held"
+ISSUED, BURNED, LAPSED = "issued", "burned", "lapsed"
+
+
+class AccountName(NamedTuple):
+    """Which account: owner (a member id, or 0 for the programme), asset, kind."""
+
+    owner: int
+    asset: str
+    kind: str
+
+    @property
+    def of_member(self) -> bool:
+        """Whether a member owns it, so that it keeps a balance row."""
+        return self.owner != PROGRAMME_OWNER
+
+
+def find_accounts(session: Session, names: Collection[AccountName]) -> dict[AccountName, int]:
+    """Ids of the accounts that are open."""
+    if not names:
+        return {}
+    wanted = tuple_(Account.owner, Account.asset, Account.kind).in_(sorted(set(names)))
+    rows = session.execute(select(Account.id, Account.owner, Account.asset, Account.kind).where(wanted))
+    return {AccountName(row.owner, row.asset, row.kind): row.id for row in rows}
+
+
+def open_accounts(session: Session, names: Collection[AccountName]) -> dict[AccountName, int]:
+    """Ids of all these accounts, opening the missing ones; raises UnknownMember."""
+    known = find_accounts(session, names)
+    missing = sorted(set(names) - known.keys())
+    if not missing:
+        return known
+    _refuse_unknown(session, {name.owner for name in missing if name.of_member})
+    insert_new(session, Account, [name._asdict() for name in missing], ["id"])
+    known |= find_accounts(session, missing)
+    fresh = sorted(known[name] for name in missing if name.of_member)
+    insert_new(session, AccountBalance, [{"account_id": id, "balance": 0} for id in fresh], ["account_id"])
+    return known
+
+
+def lock_accounts(session: Session, account_ids: Collection[int]) -> dict[int, int]:
+    """Balance of each member account, its row locked until the transaction ends; always in id order."""
+    rows = session.execute(
+        select(AccountBalance.account_id, AccountBalance.balance)
+        .where(AccountBalance.account_id.in_(sorted(account_ids)))
+        .order_by(AccountBalance.account_id)
+        .with_for_update()
+    )
+    return {row.account_id: row.balance for row in rows}
+
+
+def lock_member(session: Session, member_id: int, asset: str) -> None:
+    """Make every other writer of this member's points wait; opens the account; raises UnknownMember."""
+    name = AccountName(member_id, asset, AVAILABLE)
+    lock_accounts(session, open_accounts(session, [name]).values())
+
+
+def _refuse_unknown(session: Session, member_ids: set[int]) -> None:
+    known = set(session.scalars(select(Member.id).where(Member.id.in_(sorted(member_ids)))))
+    if member_ids - known:
+        raise UnknownMember(min(member_ids - known))

@@ -1,0 +1,168 @@
+"""The lots one batch works on: read in a few statements, decided in memory, soonest to lapse first."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Select, cast, func, or_, select
+from sqlalchemy.orm import Session
+
+from loyalty.tables import Lot, LotUse
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+UNBORN = 1 << 62
+
+
+@dataclass(slots=True, eq=False)
+class OpenLot:
+    """A lot in hand; `id` stays above UNBORN until it is written, `changed` says that it must be."""
+
+    id: int
+    account_id: int
+    expires_at: datetime | None
+    remaining: int
+    changed: bool = False
+
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """Where it stands among its like: what lapses first is spent first, older before younger."""
+        return (self.expires_at or NEVER, self.id)
+
+    def lapsed(self, at: datetime) -> bool:
+        """Whether its points are gone at this moment."""
+        return self.expires_at is not None and self.expires_at <= at
+
+
+@dataclass(slots=True)
+class Use:
+    """Points taken from a lot (above 0) or given back to it (below 0)."""
+
+    lot: OpenLot
+    amount: int
+
+
+@dataclass
+class LotBook:
+    """All lots a batch may touch at one moment, with what every account has available."""
+
+    at: datetime
+    by_id: dict[int, OpenLot] = field(default_factory=dict)
+    by_account: dict[int, list[OpenLot]] = field(default_factory=lambda: defaultdict(list))
+    available: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    taken: dict[int, list[Use]] = field(default_factory=lambda: defaultdict(list))
+    born_of: dict[int, OpenLot] = field(default_factory=dict)
+
+    def add(self, row: Any) -> OpenLot:
+        """Take up a lot as the database has it; the same one twice is one."""
+        lot = self.by_id.get(row.id)
+        if lot is None:
+            lot = self.by_id[row.id] = OpenLot(row.id, row.account_id, row.expires_at, row.remaining)
+            insort(self.by_account[row.account_id], lot, key=lambda other: other.order)
+        return lot
+
+    def bear(self, account_id: int, amount: int, expires_at: datetime | None) -> OpenLot:
+        """A new lot, to be written with its transfer; spendable by the rows that follow."""
+        lot = OpenLot(UNBORN + len(self.by_id), account_id, expires_at, amount, changed=True)
+        self.by_id[lot.id] = lot
+        insort(self.by_account[account_id], lot, key=lambda other: other.order)
+        self._count(lot, amount)
+        return lot
+
+    def take(self, account_id: int, amount: int, first: OpenLot | None = None) -> list[Use]:
+        """Take an amount that is known to be available: from `first`, then what lapses soonest."""
+        uses: list[Use] = []
+        for lot in ([first] if first else []) + self.by_account[account_id]:
+            part = 0 if lot.lapsed(self.at) else min(amount, lot.remaining)
+            if part:
+                self._move(lot, -part)
+                uses.append(Use(lot, part))
+                amount -= part
+            if not amount:
+                break
+        return uses
+
+    def lapse(self, lot: OpenLot, amount: int) -> list[Use]:
+        """Take what is left of a lot whose time is over."""
+        self._move(lot, -amount)
+        return [Use(lot, amount)]
+
+    def give_back(self, spend_id: int, amount: int) -> list[Use]:
+        """Return an amount to the lots a spend took it from; a part goes first to what lapses last."""
+        uses: list[Use] = []
+        for use in sorted(self.taken[spend_id], key=lambda use: use.lot.order, reverse=True):
+            part = min(amount, use.amount)
+            if part:
+                use.amount -= part
+                self._move(use.lot, part)
+                uses.append(Use(use.lot, -part))
+                amount -= part
+        return uses
+
+    def _move(self, lot: OpenLot, delta: int) -> None:
+        lot.remaining += delta
+        lot.changed = True
+        self._count(lot, delta)
+
+    def _count(self, lot: OpenLot, delta: int) -> None:
+        if not lot.lapsed(self.at):
+            self.available[lot.account_id] += delta
+
+
+def load_open(session: Session, book: LotBook, needs: Mapping[int, int]) -> None:
+    """Read of each account the lots that cover its need, and what it has available in all."""
+    if not needs:
+        return
+    open_lots = _open_lots(needs.keys(), book.at).subquery()
+    for row in session.execute(select(open_lots).where(open_lots.c.before < max(needs.values()))):
+        book.add(row)
+        book.available[row.account_id] = row.total
+
+
+def load_by_id(session: Session, book: LotBook, lot_ids: Collection[int]) -> None:
+    """Read these lots, lapsed or not."""
+    if lot_ids:
+        for row in session.execute(_lots().where(Lot.id.in_(sorted(lot_ids)))):
+            book.add(row)
+
+
+def load_taken(session: Session, book: LotBook, spend_ids: Collection[int]) -> None:
+    """Read what each spend took and was not given back yet."""
+    if not spend_ids:
+        return
+    net = cast(func.sum(LotUse.amount), BigInteger).label("net")
+    rows = session.execute(
+        select(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, net)
+        .join(Lot, Lot.id == LotUse.lot_id)
+        .where(LotUse.spend_id.in_(sorted(spend_ids)))
+        .group_by(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining)
+    )
+    for row in rows:
+        book.taken[row.spend_id].append(Use(book.add(row), row.net))
+
+
+def load_born(session: Session, book: LotBook, transfer_ids: Collection[int]) -> None:
+    """Read the lots that these transfers made."""
+    if transfer_ids:
+        for row in session.execute(_lots().where(Lot.transfer_id.in_(sorted(transfer_ids)))):
+            book.born_of[row.transfer_id] = book.add(row)
+
+
+def _lots() -> Select[*tuple[Any, ...]]:
+    return select(Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, Lot.transfer_id)
+
+
+def _open_lots(account_ids: Collection[int], at: datetime) -> Select[*tuple[Any, ...]]:
+    soonest = (Lot.expires_at.asc().nulls_last(), Lot.id)
+    running = func.sum(Lot.remaining).over(partition_by=Lot.account_id, order_by=soonest)
+    total = func.sum(Lot.remaining).over(partition_by=Lot.account_id)
+    return select(
+        Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
+        cast(running - Lot.remaining, BigInteger).label("before"), cast(total, BigInteger).label("total"),
+    ).where(Lot.account_id.in_(sorted(account_ids)), Lot.remaining > 0,
+            or_(Lot.expires_at.is_(None), Lot.expires_at > at))
+

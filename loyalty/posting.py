@@ -1,0 +1,274 @@
+"""One batch of the ledger: lock, read, decide row by row in memory, write set-based."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import BigInteger, bindparam, cast, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, AccountName, lock_accounts, open_accounts
+from loyalty.errors import HoldClosed, KeyReused, LoyaltyError, NotEnough, NotReversible, UnknownTransfer
+from loyalty.lots import UNBORN, LotBook, OpenLot, Use, load_born, load_by_id, load_open, load_taken
+from loyalty.movements import Movement, Posted
+from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer, table_of
+from loyalty.writing import insert_new, insert_rows
+
+
+@dataclass(slots=True)
+class Target:
+    """A stored transfer that a row ends or reverses, with what is left of it."""
+
+    id: int
+    amount: int
+    debit: AccountName
+    credit: AccountName
+    pending_of: int | None
+    reversed: int
+    hold_state: str | None
+    hold_until: datetime | None
+
+    @property
+    def spend_id(self) -> int:
+        """The transfer that took the lots: a settled hold's lots were taken by the hold."""
+        return self.pending_of or self.id
+
+    @property
+    def reversible(self) -> bool:
+        """Only an earn or a spend is reversed; holds are released, lapses and reversals stay."""
+        return (self.debit.kind, self.credit.kind) in {(ISSUED, AVAILABLE), (AVAILABLE, BURNED), (HELD, BURNED)}
+
+    def back(self) -> tuple[AccountName, AccountName]:
+        """Accounts of its reversal: what was spent from held comes back as available."""
+        back_to = self.debit._replace(kind=AVAILABLE) if self.debit.kind == HELD else self.debit
+        return self.credit, back_to
+
+
+@dataclass(slots=True)
+class Decided:
+    """A row that goes through, with what it does to lots and holds."""
+
+    movement: Movement
+    body: str
+    uses: list[Use] = field(default_factory=list)
+    spend_id: int | None = None
+    lot: OpenLot | None = None
+
+
+class Batch:
+    """The movements of one call, from lock to write; accounts stay locked until the transaction ends."""
+
+    def __init__(self, session: Session, movements: Sequence[Movement], at: datetime) -> None:
+        self.session, self.at = session, at
+        self.rows = [(movement, movement.body) for movement in movements]
+        names = {name for movement in movements for name in (movement.debit, movement.credit)}
+        self.accounts = open_accounts(session, names)
+        lock_accounts(session, [id for name, id in self.accounts.items() if name.of_member])
+        self.first = _posted_before(session, [movement.key for movement in movements])
+        fresh = [movement for movement in movements if movement.key not in self.first]
+        self.targets = _targets(session, fresh)
+        self.book = self._lots(fresh)
+        self.decided: dict[str, Decided] = {}
+
+    def run(self) -> list[Posted]:
+        """Decide every row, write what goes through, answer in the order asked."""
+        refusals = [self._refusal(movement, body) for movement, body in self.rows]
+        ids = self._write() if self.decided else {}
+        answers: list[Posted] = []
+        told: set[str] = set()
+        for (movement, _), error in zip(self.rows, refusals, strict=True):
+            known = self.first.get(movement.key)
+            id = known[0] if known else ids.get(movement.key, 0)
+            new = error is None and known is None and movement.key not in told
+            told.add(movement.key)
+            answers.append(Posted(0 if error else id, movement.key, movement.amount, new, error))
+        return answers
+
+    def _refusal(self, movement: Movement, body: str) -> LoyaltyError | None:
+        """Why this row is refused, or none: then it is decided and in hand."""
+        earlier = self.decided.get(movement.key)
+        known = self.first.get(movement.key) or (earlier and (0, earlier.body))
+        if known:
+            return None if known[1] == body else KeyReused(movement.key, known[1], body)
+        try:
+            self.decided[movement.key] = self._decide(movement, body)
+        except LoyaltyError as error:
+            return error
+        return None
+
+    def _decide(self, movement: Movement, body: str) -> Decided:
+        target = self._target(movement)
+        row = Decided(movement, body)
+        if movement.debit.of_member and movement.debit.kind == AVAILABLE:
+            row.uses = self._take(movement)
+        if movement.credit.of_member and movement.credit.kind == AVAILABLE:
+            if target is None:
+                account_id = self.accounts[movement.credit]
+                row.lot = self.book.bear(account_id, movement.amount, movement.expires_at)
+            else:
+                row.spend_id = target.spend_id
+                row.uses = self.book.give_back(target.spend_id, movement.amount)
+        if target is not None:
+            self._spend_target(movement, target)
+        return row
+
+    def _take(self, movement: Movement) -> list[Use]:
+        account_id = self.accounts[movement.debit]
+        if movement.lot is not None:
+            lot = self.book.by_id[movement.lot]
+            if lot.remaining < movement.amount:
+                raise NotEnough(movement.amount - lot.remaining, lot.remaining)
+            return self.book.lapse(lot, movement.amount)
+        available = self.book.available[account_id]
+        if available < movement.amount:
+            raise NotEnough(movement.amount - available, available)
+        born = self.book.born_of.get(movement.reverses) if movement.reverses else None
+        return self.book.take(account_id, movement.amount, born)
+
+    def _target(self, movement: Movement) -> Target | None:
+        """The transfer this row ends or reverses, checked; raises what stands against it."""
+        wanted = movement.pending_of or movement.reverses
+        if wanted is None:
+            return None
+        target = self.targets.get(wanted)
+        if target is None:
+            raise UnknownTransfer(wanted)
+        if movement.pending_of:
+            self._check_hold(movement, target)
+        elif not target.reversible or target.back() != (movement.debit, movement.credit):
+            raise NotReversible(wanted, f"it moved {target.debit.kind} to {target.credit.kind}")
+        elif target.reversed + movement.amount > target.amount:
+            raise NotReversible(wanted, f"{target.reversed} of {target.amount} were reversed before")
+        return target
+
+    def _check_hold(self, movement: Movement, hold: Target) -> None:
+        if hold.hold_state is None or hold.hold_until is None or hold.credit != movement.debit:
+            raise UnknownTransfer(hold.id)
+        if hold.hold_state != "pending":
+            raise HoldClosed(hold.id, hold.hold_state)
+        if movement.credit.kind == BURNED and hold.hold_until <= self.at:
+            raise HoldClosed(hold.id, "timed out")
+        if movement.amount != hold.amount:
+            raise NotReversible(hold.id, f"a hold of {hold.amount} ends whole, not by {movement.amount}")
+
+    def _spend_target(self, movement: Movement, target: Target) -> None:
+        if movement.pending_of:
+            target.hold_state = "settled" if movement.credit.kind == BURNED else "released"
+        else:
+            target.reversed += movement.amount
+
+    def _lots(self, fresh: Sequence[Movement]) -> LotBook:
+        book = LotBook(self.at)
+        needs: dict[int, int] = defaultdict(int)
+        for movement in fresh:
+            if movement.debit.of_member and movement.debit.kind == AVAILABLE and movement.lot is None:
+                needs[self.accounts[movement.debit]] += movement.amount
+        load_open(self.session, book, needs)
+        load_by_id(self.session, book, {movement.lot for movement in fresh if movement.lot is not None})
+        reversed_ids = {movement.reverses for movement in fresh if movement.reverses}
+        load_born(self.session, book, reversed_ids)
+        load_taken(self.session, book, {target.spend_id for target in self.targets.values()})
+        return book
+
+    def _write(self) -> dict[str, int]:
+        ids = self._write_transfers()
+        rows = [(ids[key], decided) for key, decided in self.decided.items()]
+        self._write_lots(rows)
+        insert_rows(self.session, LotUse, [
+            {"transfer_id": id, "lot_id": use.lot.id, "spend_id": decided.spend_id or id, "amount": use.amount}
+            for id, decided in rows for use in decided.uses
+        ])
+        self._write_holds(rows)
+        self._write_balances()
+        return ids
+
+    def _write_transfers(self) -> dict[str, int]:
+        made = insert_new(self.session, Transfer, [
+            {
+                "key": key, "body_hash": decided.body, "debit_id": self.accounts[decided.movement.debit],
+                "credit_id": self.accounts[decided.movement.credit], "amount": decided.movement.amount,
+                "asset": decided.movement.debit.asset, "reason": decided.movement.reason,
+                "ref": decided.movement.ref, "at": self.at, "pending_of": decided.movement.pending_of,
+                "reverses": decided.movement.reverses,
+            }
+            for key, decided in self.decided.items()
+        ], ["id", "key"])
+        ids = {row.key: row.id for row in made}
+        for key in self.decided.keys() - ids.keys():
+            # The same body locks the same accounts, so a key that appears only now came with another body.
+            raise KeyReused(key, _posted_before(self.session, [key])[key][1], self.decided[key].body)
+        return ids
+
+    def _write_lots(self, rows: Sequence[tuple[int, Decided]]) -> None:
+        changed = [lot for lot in self.book.by_id.values() if lot.changed and lot.id < UNBORN]
+        born = {id: decided.lot for id, decided in rows if decided.lot is not None}
+        made = insert_new(self.session, Lot, [
+            {"account_id": lot.account_id, "transfer_id": id, "amount": decided.movement.amount,
+             "remaining": lot.remaining, "expires_at": lot.expires_at}
+            for id, decided in rows if (lot := decided.lot) is not None
+        ], ["id", "transfer_id"])
+        for row in made:
+            born[row.transfer_id].id = row.id
+        if changed:
+            lots = table_of(Lot)
+            self.session.execute(
+                update(lots).where(lots.c.id == bindparam("lot_id")).values(remaining=bindparam("left")),
+                [{"lot_id": lot.id, "left": lot.remaining} for lot in changed],
+            )
+
+    def _write_holds(self, rows: Sequence[tuple[int, Decided]]) -> None:
+        insert_rows(self.session, Hold, [
+            {"transfer_id": id, "expires_at": decided.movement.until, "state": "pending"}
+            for id, decided in rows if decided.movement.until is not None
+        ])
+        ended = [self.targets[decided.movement.pending_of] for _, decided in rows if decided.movement.pending_of]
+        if ended:
+            holds = table_of(Hold)
+            self.session.execute(
+                update(holds).where(holds.c.transfer_id == bindparam("hold_id")).values(state=bindparam("new_state")),
+                [{"hold_id": hold.id, "new_state": hold.hold_state} for hold in ended],
+            )
+
+    def _write_balances(self) -> None:
+        deltas: dict[int, int] = defaultdict(int)
+        for decided in self.decided.values():
+            for name, sign in ((decided.movement.debit, -1), (decided.movement.credit, 1)):
+                if name.of_member:
+                    deltas[self.accounts[name]] += sign * decided.movement.amount
+        balances = table_of(AccountBalance)
+        self.session.execute(
+            update(balances).where(balances.c.account_id == bindparam("account"))
+            .values(balance=balances.c.balance + bindparam("delta")),
+            [{"account": account_id, "delta": delta} for account_id, delta in sorted(deltas.items())],
+        )
+
+
+def _posted_before(session: Session, keys: Collection[str]) -> dict[str, tuple[int, str]]:
+    """Id and body hash of every key that is in the ledger."""
+    rows = session.execute(select(Transfer.key, Transfer.id, Transfer.body_hash).where(Transfer.key.in_(sorted(keys))))
+    return {row.key: (row.id, row.body_hash) for row in rows}
+
+
+def _targets(session: Session, movements: Sequence[Movement]) -> dict[int, Target]:
+    wanted = {id for movement in movements for id in (movement.pending_of, movement.reverses) if id}
+    if not wanted:
+        return {}
+    debit, credit, undoing = aliased(Account), aliased(Account), aliased(Transfer)
+    reversed = (select(func.coalesce(cast(func.sum(undoing.amount), BigInteger), 0))
+                .where(undoing.reverses == Transfer.id).scalar_subquery())
+    rows = session.execute(
+        select(Transfer.id, Transfer.amount, Transfer.asset, debit.owner, debit.kind, credit.owner, credit.kind,
+               Transfer.pending_of, reversed, Hold.state, Hold.expires_at)
+        .join(debit, debit.id == Transfer.debit_id)
+        .join(credit, credit.id == Transfer.credit_id)
+        .outerjoin(Hold, Hold.transfer_id == Transfer.id)
+        .where(Transfer.id.in_(sorted(wanted)))
+    )
+    return {
+        id: Target(id, amount, AccountName(giver, asset, from_kind), AccountName(taker, asset, to_kind), *rest)
+        for id, amount, asset, giver, from_kind, taker, to_kind, *rest in rows
+    }
+
