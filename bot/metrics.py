@@ -20,9 +20,7 @@ class CallbackMetrics:
         self._seconds = Histogram(
             "callback_seconds", "From the request to the answer, commit included", registry=registry, buckets=FAST_S
         )
-        self._batches = Histogram(
-            "intake_batch_size", "Callers committed together", registry=registry, buckets=BATCHES
-        )
+        self._batches = Histogram("intake_batch_size", "Callers committed together", registry=registry, buckets=BATCHES)
         self._known: dict[tuple[str, str], Callable[[], None]] = {}
         self.observe_seconds: Callable[[float], None] = self._seconds.observe
         self.observe_batch: Callable[[float], None] = self._batches.observe
@@ -46,11 +44,15 @@ class DeliveryMetrics:
             "platform_call_seconds", "From the call to its answer", registry=registry, buckets=(*FAST_S, 10)
         )
         self._outbox = Counter(
-            "outbox_rows", "Tries of outbox rows by kind, outcome and error class", ["kind", "outcome", "error_class"],
+            "outbox_rows",
+            "Tries of outbox rows by kind, outcome and error class",
+            ["kind", "outcome", "error_class"],
             registry=registry,
         )
         self._delay = Histogram(
-            "delivery_seconds", "From the written row to the platform's yes", registry=registry,
+            "delivery_seconds",
+            "From the written row to the platform's yes",
+            registry=registry,
             buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
         )
         self._pulled = Counter("pulled_messages", "Messages pulled by source", ["source"], registry=registry)

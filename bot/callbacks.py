@@ -1,0 +1,186 @@
+"""What the callbacks of WeCom and of the 公众号 share: reading, refusing, replays, answers, and where they hang."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from urllib.parse import parse_qsl
+
+import structlog
+from aiohttp import web
+
+from bot.clock import Clock, monotonic_s
+from bot.intake import Intake, IntakeUnavailable
+from bot.metrics import CallbackMetrics
+from bot.settings import Web
+from bot.wecom.crypto import BadCallback, BadEnvelope, BadQuery, BadXml, Replayed, Stale, TooLarge
+
+SUCCESS = b"success"
+MAX_REMEMBERED = 200_000
+REMEMBER_S = 600
+UNNAMED = "unknown"
+"""How a receiver that is not in the settings is counted: names from outside would flood the metrics."""
+
+_parameters = re.compile(r"[?&](msg_signature|signature|timestamp|nonce)=([0-9A-Za-z]{1,64})(?=&|$)").findall
+_encrypted = re.compile(rb"<Encrypt>\s*+(?:<!\[CDATA\[)?([A-Za-z0-9+/=]{24,}+)(?:\]\]>)?\s*+</Encrypt>").findall
+
+
+class Query(NamedTuple):
+    """The signed parameters of a callback's address."""
+
+    signature: str
+    timestamp: str
+    nonce: str
+
+
+def cut_query(path: str, signature: str) -> Query:
+    """The three parameters cut from the raw path, in any order; raises `BadQuery`.
+
+    `signature` says under which name it stands. Parsing the address in full costs more than the rest together.
+    """
+    found = dict(_parameters(path)) if path.count("=") < 12 else {}
+    try:
+        return Query(found[signature], found["timestamp"], found["nonce"])
+    except KeyError:
+        return _whole_query(path, signature)
+
+
+def _whole_query(path: str, signature: str) -> Query:
+    found = query_of(path)
+    try:
+        query = Query(found[signature], found["timestamp"], found["nonce"])
+    except KeyError as error:
+        raise BadQuery(f"{error} is missing") from error
+    if max(map(len, query)) > 128:
+        raise BadQuery("a parameter is too long")
+    return query
+
+
+def query_of(path: str) -> dict[str, str]:
+    """Every parameter of a raw path; raises `BadQuery`."""
+    try:
+        return dict(parse_qsl(path.partition("?")[2], keep_blank_values=True, errors="strict", max_num_fields=32))
+    except ValueError as error:
+        raise BadQuery("the address is not well-formed") from error
+
+
+def cut_encrypted(body: bytes) -> bytes:
+    """The one Encrypt of an envelope; raises `BadEnvelope` or `BadXml`."""
+    if b"<!D" in body or b"<!E" in body:
+        raise BadXml("a document type or an entity is declared")
+    found = _encrypted(body)
+    if len(found) != 1:
+        raise BadEnvelope(f"{len(found)} well-formed Encrypt elements instead of one")
+    return bytes(found[0])
+
+
+class Replays:
+    """Remembers the requests of the last `window_s` at least, in bounded memory."""
+
+    def __init__(self, window_s: float, limit: int = MAX_REMEMBERED) -> None:
+        self._window_s = window_s
+        self._limit = limit
+        self._new: set[Query] = set()
+        self._old: set[Query] = set()
+        self._since_s = monotonic_s()
+
+    def add(self, query: Query) -> None:
+        """Remember a request; raises `Replayed` when it is known."""
+        if query in self._new or query in self._old:
+            raise Replayed
+        now_s = monotonic_s()
+        if now_s - self._since_s > self._window_s or len(self._new) >= self._limit:
+            self._old, self._new, self._since_s = self._new, set(), now_s
+        self._new.add(query)
+
+    def forget(self, query: Query) -> None:
+        """Let a request come again: it was not stored."""
+        self._new.discard(query)
+        self._old.discard(query)
+
+
+class Door:
+    """What every callback goes through on one process, whatever platform it comes from."""
+
+    def __init__(self, intake: Intake, clock: Clock, settings: Web, metrics: CallbackMetrics) -> None:
+        self.intake = intake
+        self.clock = clock
+        self.metrics = metrics
+        self._max_bytes = settings.body_max_bytes
+        self._stale_after_s = settings.stale_after_s
+        self.replays = Replays(2 * (settings.stale_after_s or REMEMBER_S))
+        self._prefix = secrets.token_hex(4)
+        self._serial = itertools.count(1)
+        self.log = structlog.get_logger("callbacks").bind()
+
+    def trace(self) -> str:
+        """A fresh short id; it follows the message to its delivery."""
+        return f"{self._prefix}{next(self._serial):x}"
+
+    def check_fresh(self, timestamp: str, now: datetime) -> None:
+        """Whether a signed time is near; raises `Stale` or `BadQuery`."""
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+            raise BadQuery("the timestamp is not a number")
+        if self._stale_after_s and abs(now.timestamp() - int(timestamp)) > self._stale_after_s:
+            raise Stale
+
+    async def body(self, request: web.BaseRequest) -> bytes:
+        """The body within its limit; raises `TooLarge` or `BadEnvelope`."""
+        if (request.content_length or 0) > self._max_bytes:
+            raise TooLarge(f"a body of more than {self._max_bytes} bytes")
+        content = request.content
+        try:
+            if content.is_eof() and content.total_bytes <= self._max_bytes:
+                return content.read_nowait(-1)
+            body = bytearray()
+            while chunk := await content.readany():
+                body += chunk
+                if len(body) > self._max_bytes:
+                    raise TooLarge(f"a body of more than {self._max_bytes} bytes")
+        except (web.RequestPayloadError, OSError) as error:
+            raise BadEnvelope("the body did not come whole") from error
+        return bytes(body)
+
+    def accepted(self, receiver: str, trace: str, since_s: float) -> web.Response:
+        """Count, time and answer what was stored."""
+        self.metrics.count(receiver, "accepted")
+        self.metrics.observe_seconds(monotonic_s() - since_s)
+        self.log.debug("callback accepted", receiver=receiver, trace=trace)
+        return web.Response(body=SUCCESS, content_type="text/plain")
+
+    def refused(self, receiver: str, error: BadCallback) -> web.Response:
+        """Count, log without a word of the content, and refuse."""
+        self.metrics.count(receiver, error.label)
+        self.log.warning("callback refused", receiver=receiver, reason=error.label, detail=str(error))
+        return web.Response(status=error.status, text=error.label)
+
+    def unavailable(self, receiver: str, error: IntakeUnavailable) -> web.Response:
+        """The platform shall repeat it."""
+        self.metrics.count(receiver, "unavailable")
+        self.log.error("callback not stored", receiver=receiver, detail=str(error))
+        return web.Response(status=503, text="unavailable")
+
+
+class Callbacks(Protocol):
+    """The callbacks of one platform."""
+
+    async def get(self, request: web.BaseRequest) -> web.Response:
+        """The platform verifies the address."""
+
+    async def post(self, request: web.BaseRequest) -> web.Response:
+        """The platform delivers."""
+
+
+def receiver_name(path: str) -> str:
+    """The last step of a raw path: /wecom/app?nonce=1 gives app."""
+    return path.partition("?")[0].rpartition("/")[2]
+
+
+def add_callback_routes(app: web.Application, wecom: Callbacks, wechat: Callbacks) -> None:
+    """Hang both platforms into the application: GET and POST of /wecom/{name} and /wechat/{name}."""
+    for prefix, callbacks in (("/wecom/", wecom), ("/wechat/", wechat)):
+        app.router.add_get(prefix + "{name}", callbacks.get, allow_head=False)
+        app.router.add_post(prefix + "{name}", callbacks.post)
