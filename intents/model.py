@@ -149,7 +149,7 @@ class LinearModel:
             words = json.loads((folder / TEXTS_FILE).read_text(encoding="utf-8"))
             if words["format"] != FORMAT:
                 raise ValueError(f"format {words['format']}, this version reads {FORMAT}")
-            with np.load(folder / ARRAYS_FILE, allow_pickle=False) as stored:
+            with (folder / ARRAYS_FILE).open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: np.asarray(stored[name], np.float32) for name in _ARRAYS}
             model = cls(
                 labels=tuple(words["labels"]),

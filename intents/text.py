@@ -26,8 +26,7 @@ _NOISE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060\ufe00-\ufe0f\ufeff\U0001f
                     "\x7f-\x9f\ud800-\udfff]")  # fmt: skip
 _SPACE = re.compile(r"\s+")
 _LONG_RUN = re.compile(r"([^\W\d]|[^\w\s])\1{2,}")
-_SPACE_AROUND_HAN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
-_PLAIN = re.compile(r"[\x21-\x7e]*\Z")
+_STICKER_RUN = re.compile(r"(\[[^\[\]]{1,4}\])(?: ?\1)+")
 
 
 def normalise(text: str) -> str:
@@ -42,7 +41,8 @@ def normalise(text: str) -> str:
     else:
         text = _NOISE.sub("", text)
     text = _SPACE.sub(" ", text.lower()).strip()
-    return _LONG_RUN.sub(r"\1\1", text)
+    text = _LONG_RUN.sub(r"\1\1", text)
+    return _STICKER_RUN.sub(r"\1", text) if "]" in text else text
 
 
 class _Simplified(dict[int, str]):

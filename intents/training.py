@@ -5,7 +5,7 @@ The same examples, corrections, lexicon and seed give the same arrays to the bit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -56,14 +56,16 @@ def train(
     seed: int,
     lexicon: Sequence[str],
     progress: Progress | None = None,
+    dictionary: Mapping[str, int] | None = None,
 ) -> LinearModel:
     """Learn from examples (labels empty for none) and admins' corrections, which weigh more.
 
-    `progress(done, all)` is told after each of the steps. Raises TrainingRefused where data is too thin.
+    `progress(done, all)` is told after each of the steps; `dictionary` (word -> frequency) stands in for
+    jieba's. Raises TrainingRefused where data is too thin.
     """
     rows = _rows(examples, corrections)
     labels = _labels(rows)
-    cutter = Cutter(base_dictionary(), sorted(set(lexicon)))
+    cutter = Cutter(dictionary or base_dictionary(), sorted(set(lexicon)))
     by_block = analysers(cutter)
     tell = progress or (lambda done, steps: None)
     margins = np.zeros((len(rows), len(labels)), np.float32)
