@@ -83,8 +83,8 @@ class Product(Part):
 class Reward(Part):
     """Something points can be given for; `stock` is the first stock (none: no limit), later it lives in the database.
 
-    `handover` is how the member gets it: `verify` shows a code in the shop, `ship` is sent by parcel, `coupon`
-    is used in the online shop; `handover_note` is the sentence the member reads.
+    `way` is how the member gets it: `verify` shows a code in the shop, `ship` is sent by parcel, `coupon` is used in
+    the online shop; `handover` is the sentence the member reads about it.
     """
 
     id: Slug
@@ -93,8 +93,8 @@ class Reward(Part):
     cost_points: PositiveInt
     stock: NonNegativeInt | None = None
     per_member: PositiveInt | None = None
-    handover: Literal["verify", "ship", "coupon"] = "verify"
-    handover_note: str = ""
+    way: Literal["verify", "ship", "coupon"] = "verify"
+    handover: str = ""
     value_fen: NonNegativeInt = 0
     description: str = ""
     tier: Slug | None = None

@@ -74,7 +74,7 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class RedemptionLine:
+class RedemptionEntry:
     """One redemption in a member's list; state is issued, verified, shipped or undone."""
 
     id: int
@@ -149,14 +149,14 @@ def verify(session: Session, code: str, key: str, at: datetime) -> Verified:
     return Verified(row.id, row.code, row.member_id, row.reward_id, row.name, row.quantity, row.ended_at)
 
 
-def of_member(session: Session, member_id: int, limit: int = 10) -> list[RedemptionLine]:
+def of_member(session: Session, member_id: int, limit: int = 10) -> list[RedemptionEntry]:
     """The member's redemptions, newest first."""
     r = Redemption
     rows = session.execute(
         select(r.id, r.code, r.reward_id, r.name, r.quantity, r.cost, r.state, r.at, r.undo_until)
         .where(r.member_id == member_id).order_by(r.id.desc()).limit(limit)
     )
-    return [RedemptionLine(*row) for row in rows]
+    return [RedemptionEntry(*row) for row in rows]
 
 
 def new_code() -> str:
