@@ -11,7 +11,10 @@ from loyalty.storage import Base, Id
 
 
 class RunRow(Base):
-    """A follow-up that was set off for a customer; `state` is open, prompted, done, dismissed, skipped or stopped."""
+    """A follow-up that was set off for a customer; `task` names it on cards.
+
+    `state` is open (its time has not come), prompted, done, dismissed, skipped or stopped.
+    """
 
     __tablename__ = "runs"
     id: Mapped[Id]
@@ -35,7 +38,7 @@ class TimerRow(Base):
     id: Mapped[Id]
     key: Mapped[str] = mapped_column(String(120), unique=True)
     slot: Mapped[int] = mapped_column(SmallInteger, server_default="0")
-    run_id: Mapped[int]
+    task: Mapped[str] = mapped_column(String(80))
     due_at: Mapped[datetime]
     state: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     __table_args__ = (
@@ -48,7 +51,7 @@ class TouchRow(Base):
 
     __tablename__ = "touches"
     id: Mapped[Id]
-    run_id: Mapped[int] = mapped_column(index=True)
+    task: Mapped[str] = mapped_column(String(80), index=True)
     sop: Mapped[str] = mapped_column(String(40))
     member_id: Mapped[int]
     rep: Mapped[str] = mapped_column(String(64), server_default="")

@@ -3,12 +3,13 @@
 Kinds and payloads (delivery knows these and no others):
   kf_text      touser, open_kfid, content
   kf_menu      touser, open_kfid, head, items [[id, content], …], tail
-  kf_transfer  open_kfid, external_userid, state, servicer, say      (hand over to a person; `say` on the code, may be "")
+  kf_transfer  open_kfid, external_userid, state, servicer, say      (hand over; `say` goes out on the code, may be "")
   oa_text      touser, content
   app_text     touser, content
   card         touser, task_id, title, desc, quote, rows [[key, value], …], buttons [[text, style, key], …]
   card_update  touser, response_code, replace_name
   profile      external_userid, channel ("contact" | "kf")            (fetch name and unionid of a customer)
+  chat_profile chat                                                 (fetch name and owner of a customer group)
 """
 
 from __future__ import annotations
@@ -92,3 +93,8 @@ def profile(key: str, external_userid: str, channel: str, trace: str = "") -> Ou
     """Ask the platform for a customer's name and unionid."""
     payload = {"external_userid": external_userid, "channel": channel}
     return Outgoing(key, "profile", f"profile:{external_userid}", payload, trace=trace)
+
+
+def chat_profile(key: str, chat: str, trace: str = "") -> Outgoing:
+    """Ask the platform for a customer group's name and owner."""
+    return Outgoing(key, "chat_profile", f"profile:{chat}", {"chat": chat}, trace=trace)

@@ -141,6 +141,15 @@ class ServingRow(Base):
     channel_code: Mapped[str] = mapped_column(String(64), server_default="")
 
 
+class ChatRow(Base):
+    """A customer group and the name it goes by."""
+
+    __tablename__ = "chats"
+    chat: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), server_default="")
+    owner: Mapped[str] = mapped_column(String(64), server_default="")
+
+
 class ChatMemberRow(Base):
     """Who sits in a customer group, as the join and leave events tell."""
 

@@ -1,0 +1,173 @@
+"""Reading a brand's configuration whole: programme, scenarios, replies and model, checked before they are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+from pydantic import BaseModel, ConfigDict, RootModel
+
+from bot.settings import Settings
+from bot.yaml_files import ConfigError, read, read_folder
+from handlers.brand import Brand, DialogRules, Restraint, Staff
+from handlers.talk.replies import Replies, ReplyError
+from intents import shelf
+from intents.classifier import Classifier
+from intents.scenarios import Example, Labelled, Scenario
+from loyalty.programme import Programme
+
+log = structlog.get_logger("brands")
+NONE = "none"
+
+
+class ReplyFile(RootModel[dict[str, str]]):
+    """config/replies.yaml: a name and a template each."""
+
+
+class HeldOut(BaseModel):
+    """A file of config/heldout: messages to be judged by, never to learn from."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str
+    messages: list[str | Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """What the classifier learns from and what it is judged by."""
+
+    scenarios: tuple[Scenario, ...]
+    none: tuple[str, ...]
+    heldout: tuple[Labelled, ...]
+    lexicon: tuple[str, ...]
+
+
+def read_corpus(config: Path, programme: Programme) -> Corpus:
+    """Scenarios, none-messages, held-out messages and the brand's own words; raises `ConfigError`."""
+    files = read_folder(config / "scenarios", Scenario)
+    problems = [
+        f"{config}/scenarios/{stem}.yaml:1: id: {scenario.id} is not the file's name; rename one of them"
+        for stem, scenario in files.items()
+        if scenario.id != stem
+    ]
+    if NONE not in files:
+        problems.append(f"{config}/scenarios/none.yaml: no such file; add messages that carry no scenario")
+    if problems:
+        raise ConfigError(problems)
+    none = tuple(example.text for example in files.pop(NONE).examples)
+    heldout = tuple(
+        labelled for file in read_folder(config / "heldout", HeldOut).values() for labelled in _labelled(file)
+    )
+    return Corpus(tuple(files.values()), none, heldout, read_lexicon(config, programme))
+
+
+def read_lexicon(config: Path, programme: Programme) -> tuple[str, ...]:
+    """The brand's own words: lexicon/*.txt, one a line, and the names of products and rewards."""
+    words = [
+        line.strip()
+        for path in sorted((config / "lexicon").glob("*.txt"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith("#")
+    ]
+    named = [word for product in programme.products for word in (product.name, *product.aliases)]
+    named += [word for reward in programme.rewards for word in (reward.name, *reward.aliases)]
+    return tuple(dict.fromkeys([*words, *named]))
+
+
+def read_programme(config: Path) -> Programme:
+    """The programme; raises `ConfigError`."""
+    return read(config / "programme.yaml", Programme)
+
+
+def read_replies(config: Path) -> Replies:
+    """The reply texts; raises `ConfigError` when one is missing, unknown or faulty."""
+    path = config / "replies.yaml"
+    try:
+        replies = Replies(read(path, ReplyFile).root)
+    except ReplyError as error:
+        raise ConfigError([f"{path}: {error}"]) from error
+    findings = replies.findings()
+    if findings:
+        raise ConfigError([f"{path}: {finding}" for finding in findings])
+    return replies
+
+
+def load_classifier(models: Path, lexicon: tuple[str, ...]) -> Classifier:
+    """The promoted model; where there is none or it is broken, cues and keywords with an alarm in the log."""
+    folder = shelf.current(models)
+    if folder is None:
+        log.error("no model promoted: cues and keywords only", models=str(models), mend="huitou train")
+        return Classifier.fallback()
+    try:
+        return Classifier.load(folder, lexicon)
+    except Exception as error:
+        log.error("model broken: cues and keywords only", folder=str(folder), error=str(error), mend="huitou train")
+        return Classifier.fallback()
+
+
+def load_brand(settings: Settings) -> Brand:
+    """Everything a brand configured, checked whole; raises `ConfigError` and changes nothing."""
+    config = settings.paths.config
+    programme = read_programme(config)
+    scenarios = read_folder(config / "scenarios", Scenario)
+    scenarios.pop(NONE, None)
+    rules = settings.followup
+    return Brand(
+        programme=programme,
+        scenarios=scenarios,
+        replies=read_replies(config),
+        understanding=load_classifier(settings.paths.models, read_lexicon(config, programme)),
+        staff=Staff(settings.wecom.default_rep, settings.wecom.supervisor),
+        dialog=DialogRules(
+            timedelta(minutes=settings.dialog.silence_min), timedelta(minutes=settings.dialog.human_pause_min)
+        ),
+        restraint=Restraint(
+            quiet_from_h=rules.quiet_from_h,
+            quiet_to_h=rules.quiet_to_h,
+            per_day=rules.per_day,
+            same_within=timedelta(days=rules.same_within_days),
+            later=timedelta(minutes=rules.later_min),
+            no_selling_after_complaint=timedelta(hours=rules.no_selling_after_complaint_h),
+            zone=ZoneInfo(rules.timezone),
+        ),
+    )
+
+
+class BrandHolder:
+    """The brand in force; a faulty change is refused and the old one stays."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._brand = load_brand(settings)
+        self._model = shelf.current(settings.paths.models)
+
+    def __call__(self) -> Brand:
+        """The brand in force now."""
+        return self._brand
+
+    def reload(self) -> bool:
+        """Read everything again; False, with the problems in the log, when it is faulty."""
+        try:
+            brand = load_brand(self._settings)
+        except ConfigError as error:
+            log.error("configuration refused, the old one stays", problems=error.problems)
+            return False
+        self._brand, self._model = brand, shelf.current(self._settings.paths.models)
+        log.info("configuration swapped", model=str(self._model))
+        return True
+
+    def follow_model(self) -> None:
+        """Take up a model that was promoted or rolled back meanwhile."""
+        if shelf.current(self._settings.paths.models) != self._model:
+            self.reload()
+
+
+def _labelled(file: HeldOut) -> list[Labelled]:
+    own = frozenset() if file.id == NONE else frozenset({file.id})
+    return [
+        Labelled(entry, own) if isinstance(entry, str) else Labelled(entry.text, own | set(entry.also))
+        for entry in file.messages
+    ]

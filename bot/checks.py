@@ -1,0 +1,95 @@
+"""`huitou check`: everything that is missing, contradicts or is misspelt in configuration, all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from jinja2 import TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from bot.brands import NONE, read_corpus, read_programme, read_replies
+from bot.settings import Settings, SettingsError, load_settings
+from bot.yaml_files import ConfigError, read_folder
+from handlers import registry
+from handlers.talk.messages import AUTOMATIC_CHANNELS
+from intents.scenarios import SCENARIO_IDS, Scenario, conflicts
+
+
+def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
+    """Every finding as a line that names the place and the mend; an empty list is a clean configuration."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        return str(error).splitlines()
+    config = settings.paths.config
+    found: list[str] = []
+    for check in (_programme, _replies, _scenarios, _corpus):
+        try:
+            found += check(config)
+        except ConfigError as error:
+            found += error.problems
+    return list(dict.fromkeys(found)) + _receivers(settings)
+
+
+def _programme(config: Path) -> Iterable[str]:
+    programme = read_programme(config)
+    for product in programme.products:
+        if product.cycle_days is not None and not product.bundle:
+            yield f"{config}/programme.yaml: product {product.sku} has a cycle and no bundle; say what to offer"
+
+
+def _replies(config: Path) -> Iterable[str]:
+    read_replies(config)
+    return ()
+
+
+def _scenarios(config: Path) -> Iterable[str]:
+    files = read_folder(config / "scenarios", Scenario)
+    for missing in sorted(set(SCENARIO_IDS) - files.keys()):
+        yield f"{config}/scenarios/{missing}.yaml: no such file; add the scenario"
+    for unknown in sorted(files.keys() - set(SCENARIO_IDS) - {NONE}):
+        yield f"{config}/scenarios/{unknown}.yaml: not a known scenario; add it to intents/scenarios.py or remove it"
+    for stem, scenario in files.items():
+        place = f"{config}/scenarios/{stem}.yaml"
+        if stem in registry.SCENARIOS and scenario.says:
+            yield f"{place}: says: this scenario is answered by code; remove the texts"
+        if stem not in registry.SCENARIOS and stem != NONE:
+            yield from (
+                f"{place}: says: nothing for {channel}; add a reply"
+                for channel in sorted(AUTOMATIC_CHANNELS - scenario.says.keys())
+            )
+        for channel, template in scenario.says.items():
+            yield from _says(place, channel, template)
+
+
+def _says(place: str, channel: str, template: str) -> Iterable[str]:
+    if channel not in AUTOMATIC_CHANNELS:
+        yield f"{place}: says.{channel}: no program may write there; use {' or '.join(sorted(AUTOMATIC_CHANNELS))}"
+    try:
+        SandboxedEnvironment(autoescape=False).from_string(template).render()
+    except TemplateError as error:
+        yield f"{place}: says.{channel}: {error}; mend the template"
+
+
+def _corpus(config: Path) -> Iterable[str]:
+    corpus = read_corpus(config, read_programme(config))
+    for finding in conflicts(corpus.scenarios, corpus.none, corpus.heldout):
+        yield f"{config}: {finding.place}: {finding.what}; {finding.mend}"
+
+
+def _receivers(settings: Settings) -> list[str]:
+    found = []
+    for section, receivers in (("wecom", settings.wecom.receivers), ("wechat", settings.wechat.receivers)):
+        for name, receiver in receivers.items():
+            where = f"HUITOU_{section.upper()}__RECEIVERS__{name.upper()}"
+            if not receiver.token.get_secret_value():
+                found.append(f"{section}.receivers.{name}: no token; set {where}__TOKEN")
+            key = receiver.aes_key.get_secret_value()
+            if receiver.mode == "safe" and len(key) != 43:
+                found.append(
+                    f"{section}.receivers.{name}: AES key of {len(key)} characters, not 43; set {where}__AES_KEY"
+                )
+    if settings.wecom.receivers and not settings.wecom.corp_id:
+        found.append("wecom.corp_id is empty; set HUITOU_WECOM__CORP_ID")
+    return found

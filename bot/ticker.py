@@ -1,0 +1,84 @@
+"""The ticker: asks the clock and fires what is due: follow-up timers, holds that ran out, points that lapsed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from bot.brands import BrandHolder
+from bot.clock import Clock
+from bot.database import Database
+from bot.metrics import WorkMetrics
+from handlers.followup import sop
+from handlers.talk import inbox, outbox
+from loyalty.ledger import expire_due, release_due_holds
+
+log = structlog.get_logger("ticker")
+TIMERS_PER_CLAIM = 1000
+SWEEP_EVERY = timedelta(seconds=60)
+TICK_S = 1.0
+
+
+class Ticker:
+    """Any number may run: timers are claimed, sweeps are idempotent."""
+
+    def __init__(
+        self,
+        database: Database,
+        brand: BrandHolder,
+        clock: Clock,
+        metrics: WorkMetrics,
+        on_fired: Callable[[], None],
+    ) -> None:
+        self._database, self._brand, self._clock = database, brand, clock
+        self._metrics, self._on_fired = metrics, on_fired
+        self._swept_at: datetime | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until told to stop; an outage is logged and the next tick tries again."""
+        while not stop.is_set():
+            try:
+                await asyncio.to_thread(self.tick)
+            except Exception as error:
+                self._metrics.alarm("ticker")
+                log.error("tick failed", error=str(error)[:300])
+            try:
+                await asyncio.wait_for(stop.wait(), TICK_S)
+            except TimeoutError:
+                continue
+
+    def tick(self) -> None:
+        """Do what is due now."""
+        now = self._clock()
+        while self._fire(now) == TIMERS_PER_CLAIM:
+            pass
+        self._brand.follow_model()
+        self._measure()
+        if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
+            self._sweep(now)
+            self._swept_at = now
+
+    def _fire(self, now: datetime) -> int:
+        with self._database.transaction() as session:
+            taken, cards = sop.fire_due(session, self._brand(), now, TIMERS_PER_CLAIM)
+            outbox.add(session, cards, now)
+        if cards:
+            self._on_fired()
+        return taken
+
+    def _sweep(self, now: datetime) -> None:
+        with self._database.transaction() as session:
+            release_due_holds(session, now)
+        with self._database.transaction() as session:
+            expire_due(session, now, limit=1000)
+
+    def _measure(self) -> None:
+        with self._database.reading() as session:
+            waiting, sending = inbox.depth(session), outbox.depth(session)
+        self._metrics.set_depth("inbox", "waiting", waiting[inbox.WAITING])
+        self._metrics.set_depth("inbox", "aside", waiting[inbox.ASIDE])
+        self._metrics.set_depth("outbox", "waiting", sending[outbox.WAITING])
+        self._metrics.set_depth("outbox", "failed", sending[outbox.FAILED])

@@ -1,0 +1,132 @@
+"""The worker: claims lanes of the inbox and handles each batch in one transaction; finds the message that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import structlog
+
+from bot.clock import Clock, monotonic_s
+from bot.database import Database, is_transient
+from bot.metrics import WorkMetrics
+from bot.settings import Work
+from handlers.brand import Brand
+from handlers.react import Decided, react
+from handlers.talk import inbox
+from handlers.talk.inbox import Claimed
+from handlers.talk.messages import SHARDS
+
+log = structlog.get_logger("worker")
+
+
+class Worker:
+    """One loop over the inbox. Any number may run, in any number of processes."""
+
+    def __init__(
+        self,
+        database: Database,
+        brand: Callable[[], Brand],
+        settings: Work,
+        clock: Clock,
+        metrics: WorkMetrics,
+        on_handled: Callable[[], None],
+    ) -> None:
+        self._database, self._brand, self._settings, self._clock = database, brand, settings, clock
+        self._metrics, self._on_handled = metrics, on_handled
+        self._lane = random.randrange(SHARDS)
+
+    def step(self) -> int:
+        """Handle one batch; gives how many messages were taken, 0 when there was nothing to do."""
+        now, started = self._clock(), monotonic_s()
+        self._lane = (self._lane + 17) % SHARDS  # another first lane each time, so that none waits behind a busy one
+        claimed: list[Claimed] = []
+        decided: Sequence[Decided] = ()
+        try:
+            with self._database.transaction() as session:
+                claimed = inbox.claim(session, self._settings.batch, now, self._lane)
+                if claimed:
+                    decided = react(session, claimed, self._brand(), now)
+        except Exception as error:
+            if not claimed or is_transient(error):
+                raise
+            log.warning("batch failed, one by one now", messages=len(claimed), error=str(error)[:300])
+            return self._one_by_one(claimed)
+        self._told(decided)
+        self._metrics.observe_work(len(claimed), monotonic_s() - started)
+        return len(claimed)
+
+    async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
+        """Step until told to stop; rests when there is nothing to do, and through outages of the database."""
+        failures = 0
+        while not stop.is_set():
+            wake.clear()
+            try:
+                taken = await asyncio.to_thread(self.step)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                taken = 0
+                self._metrics.alarm("worker")
+                log.error("worker could not work", error=str(error)[:300], failures=failures)
+            if taken:
+                self._on_handled()
+                continue
+            await _rest(wake, min(self._settings.poll_s * 2**failures, 10.0) if failures else self._settings.poll_s)
+
+    def _one_by_one(self, claimed: Sequence[Claimed]) -> int:
+        held_back: set[str] = set()
+        for item in claimed:
+            if item.message.sender in held_back:
+                continue  # taken again with the next batch, behind the one that failed
+            if not self._handle_alone(item):
+                held_back.add(item.message.sender)
+        return len(claimed)
+
+    def _handle_alone(self, item: Claimed) -> bool:
+        now = self._clock()
+        try:
+            with self._database.transaction() as session:
+                again = inbox.claim_one(session, item.id)
+                decided = react(session, [again], self._brand(), now) if again is not None else ()
+        except Exception as error:
+            if is_transient(error):
+                raise
+            return self._note_failure(item, error)
+        self._told(decided)
+        return True
+
+    def _note_failure(self, item: Claimed, error: Exception) -> bool:
+        """Put off or set aside; True when the messages behind it may go on."""
+        now = self._clock()
+        story = "".join(traceback.format_exception(error))[-inbox.MAX_ERROR_CHARS :]
+        is_last = item.attempts + 1 >= self._settings.attempts
+        with self._database.transaction() as session:
+            if is_last:
+                inbox.put_aside(session, item.id, story, now)
+            else:
+                wait = timedelta(seconds=self._settings.retry_s * 2**item.attempts)
+                inbox.put_off(session, item.id, story, now + wait)
+        self._metrics.count_failed("aside" if is_last else "retry")
+        if is_last:
+            self._metrics.alarm("message set aside")
+        log.error(
+            "message failed", trace=item.message.trace, attempt=item.attempts + 1, aside=is_last, error=str(error)[:300]
+        )
+        return is_last
+
+    def _told(self, decided: Sequence[Decided]) -> None:
+        for item in decided:
+            self._metrics.count_decision(item.channel, item.decision)
+            if item.decision != "silent":
+                log.info("handled", trace=item.trace, channel=item.channel, decision=item.decision, why=item.why)
+
+
+async def _rest(wake: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(wake.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,70 @@
+"""Everything a brand configured, as one value that is checked and swapped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from handlers.talk.replies import Replies
+from intents.classifier import Verdict
+from intents.scenarios import Scenario
+from loyalty.programme import Programme
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+class Understanding(Protocol):
+    """What can tell the scenarios of a batch of texts; `intents.classifier.Classifier` is one."""
+
+    def classify(self, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
+        """One verdict a text; `chats` says for each in which kind of chat it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Who is prompted where nobody serves the customer, and who hears of a complaint besides."""
+
+    default_rep: str = ""
+    supervisor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogRules:
+    """How long a prompt or list lives without a word, and how long the bot keeps still after a person wrote."""
+
+    silence: timedelta = timedelta(minutes=30)
+    human_pause: timedelta = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """When a rep may be prompted about a customer, and how often; hours are local to `zone`."""
+
+    quiet_from_h: int = 21
+    quiet_to_h: int = 9
+    per_day: int = 2
+    same_within: timedelta = timedelta(days=7)
+    later: timedelta = timedelta(minutes=120)
+    no_selling_after_complaint: timedelta = timedelta(hours=72)
+    zone: ZoneInfo = SHANGHAI
+
+
+@dataclass(frozen=True, slots=True)
+class Brand:
+    """Programme, scenarios, replies, classifier and rules of one brand."""
+
+    programme: Programme
+    scenarios: Mapping[str, Scenario]
+    replies: Replies
+    understanding: Understanding
+    staff: Staff = field(default_factory=Staff)
+    dialog: DialogRules = field(default_factory=DialogRules)
+    restraint: Restraint = field(default_factory=Restraint)
+
+    def title(self, scenario_id: str) -> str:
+        """The Chinese name of a scenario."""
+        scenario = self.scenarios.get(scenario_id)
+        return scenario.title if scenario else scenario_id

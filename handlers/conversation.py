@@ -1,0 +1,110 @@
+"""What a customer's message leads to: urgent needs, the open dialog, scenarios, one question, or silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final
+
+from handlers import clarify, consent, redemption, registry
+from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
+from handlers.talk.turn import Ask, Close, Hush, Say, Scene, Silent, Turn
+
+HINT_AGAIN: Final = timedelta(hours=6)
+
+
+def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
+    """The scene of one message. `hushed` are topics that were spoken of lately and are not said again."""
+    found = [scored.id for scored in turn.verdict.scenarios]
+    urgent = [scenario for scenario in registry.URGENT if scenario in found]
+    if "opt_out" in urgent:
+        yield from _urgent(turn, ["opt_out"])
+    elif is_paused:
+        yield Silent("a person has taken over here")
+    elif urgent:
+        yield from _urgent(turn, urgent)
+    elif turn.message.kind != "text":
+        yield from _not_text(turn)
+    elif turn.is_automatic and turn.dialog is not None:
+        yield from _in_dialog(turn, found, hushed)
+    else:
+        yield from _fresh(turn, found, hushed)
+
+
+def _urgent(turn: Turn, scenarios: Sequence[str]) -> Scene:
+    if turn.dialog is not None:
+        yield Close()
+    for scenario in scenarios:
+        yield from registry.scene_of(turn, scenario)
+
+
+def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
+    dialog = turn.dialog
+    assert dialog is not None
+    if dialog.expires_at <= turn.now:
+        yield Close()
+        if dialog.step in {"confirm", "undo", "choose"} and _is_answer(turn):
+            yield Say(turn.reply("redeem_over"))
+        else:
+            yield from _fresh(turn, found, hushed)
+        return
+    picked = clarify.picked(turn)
+    if picked:
+        yield Close()
+        yield from registry.scene_of(turn, picked)
+    elif dialog.step == "clarify":
+        yield Close()
+        yield from _fresh(turn, found, hushed)
+    elif redemption.is_about(turn) or not (set(found) - {"points_redeem"}):
+        yield from registry.STEPS[dialog.step](turn)
+    else:
+        yield from _digress(turn, found)
+
+
+def _digress(turn: Turn, found: list[str]) -> Scene:
+    """Something else is asked in between: it is answered, and the open prompt stays open."""
+    assert turn.dialog is not None
+    for scenario in _in_order(found):
+        if scenario != "points_redeem":
+            yield from registry.scene_of(turn, scenario)
+    yield Ask(turn.dialog.step, turn.dialog.state)
+    if turn.dialog.step == "confirm":
+        reward = turn.brand.programme.reward(turn.dialog.state["reward"])
+        yield Say(turn.reply("redeem_still_open", item=reward.name, **_numbers(turn)))
+
+
+def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
+    if turn.is_automatic and consent.asks_to_resume(turn.text):
+        yield from consent.resume(turn)
+    elif turn.is_automatic and redemption.asks_undo(turn.text):
+        yield from redemption.ask_undo(turn)
+    elif found:
+        for scenario in _in_order(found):
+            yield from registry.scene_of(turn, scenario)
+    elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
+        yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
+    elif turn.is_automatic and not is_courtesy(turn.text) and "hint" not in hushed:
+        yield Hush("hint", turn.now + HINT_AGAIN)
+        yield Say(turn.reply("hint"))
+    else:
+        yield Silent("unsure: keeps still in a group" if turn.verdict.unsure else "no scenario")
+
+
+def _not_text(turn: Turn) -> Scene:
+    if turn.is_automatic and turn.message.kind in {"image", "voice", "video", "file"}:
+        yield Say(turn.reply("not_text"))
+    else:
+        yield Silent(f"not text: {turn.message.kind}")
+
+
+def _in_order(found: list[str]) -> list[str]:
+    return sorted(found, key=registry.ORDER.index)
+
+
+def _is_answer(turn: Turn) -> bool:
+    return read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None
+
+
+def _numbers(turn: Turn) -> dict[str, int]:
+    assert turn.dialog is not None
+    return {"quantity": turn.dialog.state["quantity"], "cost": turn.dialog.state["cost"]}

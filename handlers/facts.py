@@ -1,0 +1,129 @@
+"""What is known of the people of one batch, read in few statements for all of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from handlers.talk.messages import AUTOMATIC_CHANNELS
+from handlers.talk.tables import ChatRow, ServingRow, VerdictRow
+from loyalty.balances import Balance, balances
+from loyalty.customers import Profile, identities_of, profiles
+from loyalty.orders import Purchase, purchases
+from loyalty.programme import Programme
+from loyalty.redemptions import RedemptionEntry, of_member
+from loyalty.rewards import Offer, availability
+
+T = TypeVar("T")
+RECENT_REDEMPTIONS = 5
+MOST_REDEMPTIONS = 200
+REACH = timedelta(hours=47)
+"""A little less than the platform's 48 h window after a customer's last message (wecom.md §6.5, §9.2)."""
+
+
+class Facts:
+    """Facts of the members of a batch; each kind is read once, when first asked for, for all members."""
+
+    def __init__(self, session: Session, members: Collection[int], programme: Programme, now: datetime) -> None:
+        self._session = session
+        self._members = frozenset(members)
+        self._programme = programme
+        self._now = now
+        self._read: dict[str, object] = {}
+
+    def profile(self, member_id: int) -> Profile:
+        """Name, tier, consent."""
+        return self._once("profiles", lambda: profiles(self._session, self._members))[member_id]
+
+    def name(self, member_id: int) -> str:
+        """The name a person goes by, or nothing."""
+        return self.profile(member_id).name
+
+    def balance(self, member_id: int) -> Balance:
+        """Points that can be spent now, and what lapses when."""
+        read = self._once("balances", lambda: balances(self._session, self._members, self._now))
+        return read.get(member_id) or Balance(0, 0, ())
+
+    def purchases(self, member_id: int) -> tuple[Purchase, ...]:
+        """The last orders, newest first."""
+        return self._once("purchases", lambda: purchases(self._session, self._members)).get(member_id, ())
+
+    def offers(self) -> list[Offer]:
+        """Every reward that is open now, with its stock."""
+        return self._once("offers", lambda: availability(self._session, self._programme, self._now))
+
+    def undoable(self, member_id: int) -> RedemptionEntry | None:
+        """The newest redemption that may still be taken back, or None."""
+        entries = of_member(self._session, member_id, RECENT_REDEMPTIONS)
+        return next((entry for entry in entries if entry.state == "issued" and entry.undo_until > self._now), None)
+
+    def taken(self, member_id: int, reward_id: str) -> int:
+        """How many of a reward the member has had and kept."""
+        entries = of_member(self._session, member_id, MOST_REDEMPTIONS)
+        return sum(entry.quantity for entry in entries if entry.reward_id == reward_id and entry.state != "undone")
+
+    def rep_of(self, member_id: int) -> str:
+        """Who serves this customer: the newest contact that still stands; nothing where nobody does."""
+        return self._once("reps", self._read_reps).get(member_id, "")
+
+    def chat_name(self, chat: str) -> str:
+        """The name of a customer group where it is known."""
+        return self._once("chats", self._read_chats).get(chat, "")
+
+    def reach(self, member_id: int) -> tuple[str, str] | None:
+        """Channel and chat in which a program may write to this person now, or None."""
+        return self._once("reach", self._read_reach).get(member_id)
+
+    def external_id(self, member_id: int) -> str:
+        """The customer's external_userid, or nothing."""
+        return self._once("external", lambda: self._identities("external_userid")).get(member_id, "")
+
+    def openid(self, member_id: int) -> str:
+        """The customer's openid in the 公众号, or nothing."""
+        return self._once("openid", lambda: self._identities("openid")).get(member_id, "")
+
+    def forget_people(self) -> None:
+        """Consent or names changed: read them anew when next asked."""
+        self._read.pop("profiles", None)
+
+    def forget_points(self) -> None:
+        """Points or stock moved: read them anew when next asked."""
+        self._read.pop("balances", None)
+        self._read.pop("offers", None)
+
+    def _once(self, kind: str, read: Callable[[], T]) -> T:
+        if kind not in self._read:
+            self._read[kind] = read()
+        return self._read[kind]  # type: ignore[return-value]
+
+    def _identities(self, kind: str) -> Mapping[int, str]:
+        return identities_of(self._session, self._members, kind)
+
+    def _read_reps(self) -> dict[int, str]:
+        by_external = {value: member for member, value in self._identities("external_userid").items()}
+        rows = self._session.execute(
+            select(ServingRow.external_userid, ServingRow.userid)
+            .where(ServingRow.external_userid.in_(list(by_external)), ServingRow.ended_at.is_(None))
+            .order_by(ServingRow.since)
+        )
+        return {by_external[row.external_userid]: row.userid for row in rows}
+
+    def _read_chats(self) -> dict[str, str]:
+        return {row.chat: row.name for row in self._session.execute(select(ChatRow.chat, ChatRow.name))}
+
+    def _read_reach(self) -> dict[int, tuple[str, str]]:
+        rows = self._session.execute(
+            select(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat, func.max(VerdictRow.at))
+            .where(
+                VerdictRow.member_id.in_(list(self._members)),
+                VerdictRow.channel.in_(sorted(AUTOMATIC_CHANNELS)),
+                VerdictRow.at > self._now - REACH,
+            )
+            .group_by(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat)
+            .order_by(func.max(VerdictRow.at))
+        )
+        return {row.member_id: (row.channel, row.chat) for row in rows if row.member_id is not None}

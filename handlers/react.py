@@ -1,0 +1,171 @@
+"""One batch of messages, one transaction: understood in one call, decided in order, written set-based."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy.orm import Session
+
+from handlers import contacts
+from handlers.brand import Brand
+from handlers.conversation import respond
+from handlers.facts import Facts
+from handlers.followup import sop
+from handlers.followup.sop import FollowUps
+from handlers.stage import Stage
+from handlers.talk import corrections, effects, inbox
+from handlers.talk.dialogs import end_pause, read_dialogs, read_pauses
+from handlers.talk.inbox import Claimed
+from handlers.talk.messages import CUSTOMER_CHANNELS, Incoming
+from handlers.talk.outbox import Outgoing
+from handlers.talk.turn import Turn
+from intents.classifier import Verdict
+from loyalty import customers
+
+NOTHING = Verdict(scenarios=(), unsure=False, reasons=(), near=(), model="", degraded=False)
+MAX_TEXT_CHARS = 4000
+
+
+class Decided(NamedTuple):
+    """What was decided of one message: acted, deferred, silent or noted, and why."""
+
+    trace: str
+    channel: str
+    decision: str
+    why: str
+
+
+def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datetime) -> list[Decided]:
+    """Handle claimed messages in order and mark them done; everything they cause is written with that mark."""
+    messages = [item.message for item in claimed]
+    members = customers.resolve(session, _identities(messages), now)
+    verdicts = _understand(messages, brand)
+    stage = _set_stage(session, set(members.values()), brand, now)
+    decided: list[Decided] = []
+    for message in messages:
+        member_id = members.get((message.identity, message.sender))
+        verdict = verdicts.get(message.key, NOTHING)
+        if _is_from_customer(message) and member_id is not None:
+            decision, why = _hear(stage, message, member_id, verdict, brand)
+        else:
+            decision, why = _note(stage, message, members, brand)
+        decided.append(Decided(message.trace, message.channel, decision, why))
+        stage.verdicts.append(_verdict_values(message, member_id, verdict, decision, why, now))
+    stage.flush()
+    inbox.finish(session, [item.id for item in claimed], now)
+    return decided
+
+
+def _set_stage(session: Session, members: set[int], brand: Brand, now: datetime) -> Stage:
+    facts = Facts(session, members, brand.programme, now)
+    follow_ups = FollowUps(session, members, brand, now)
+    dialogs = read_dialogs(session, members) if members else {}
+    pauses = read_pauses(session, members, now) if members else {}
+    return Stage(session, facts, follow_ups, dialogs, pauses, now)
+
+
+def _identities(messages: Iterable[Incoming]) -> set[tuple[str, str]]:
+    found = {(m.identity, m.sender) for m in messages if _is_from_customer(m) or m.channel == "contact"}
+    found |= {
+        ("external_userid", m.data["to"]) for m in messages if m.channel == "kf" and m.is_staff and "to" in m.data
+    }
+    found |= {("external_userid", _customer_of(m)) for m in messages if m.channel == "private" and m.is_staff}
+    return {(kind, value) for kind, value in found if value and kind in {"external_userid", "openid"}}
+
+
+def _is_from_customer(message: Incoming) -> bool:
+    return message.channel in CUSTOMER_CHANNELS and not message.is_staff
+
+
+def _is_heard(message: Incoming) -> bool:
+    return _is_from_customer(message) and message.kind == "text" and bool(message.text.strip())
+
+
+def _customer_of(message: Incoming) -> str:
+    return message.chat.partition("|")[2]
+
+
+def _understand(messages: Sequence[Incoming], brand: Brand) -> dict[str, Verdict]:
+    heard = [message for message in messages if _is_heard(message)]
+    if not heard:
+        return {}
+    found = brand.understanding.classify([m.text[:MAX_TEXT_CHARS] for m in heard], [m.channel for m in heard])
+    return {message.key: verdict for message, verdict in zip(heard, found, strict=True)}
+
+
+def _hear(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, brand: Brand) -> tuple[str, str]:
+    place = (member_id, message.chat)
+    if message.kind in {"event", "recall", "unknown"}:
+        return _hear_event(stage, message, member_id)
+    if message.data.get("stale"):
+        return "silent", "too old when it was first read"
+    if not stage.facts.name(member_id) and message.identity == "external_userid":
+        stage.outgoing.append(_ask_name(message))
+    turn = Turn(
+        message, member_id, verdict, brand, stage.facts, stage.now, stage.dialogs.get(place), message.text.strip()
+    )
+    until = stage.pauses.get(place)
+    is_paused = until is not None and until > stage.now
+    hushed = frozenset(
+        chat.partition(":")[0] for (member, chat) in stage.pauses if member == member_id and chat.endswith(message.chat)
+    )
+    return stage.play(turn, respond(turn, hushed, is_paused))
+
+
+def _hear_event(stage: Stage, message: Incoming, member_id: int) -> tuple[str, str]:
+    if message.data.get("event_type") == "session_status_change" and message.data.get("change_type") == "3":
+        end_pause(stage.session, member_id, message.chat)
+        stage.pauses.pop((member_id, message.chat), None)
+        return "noted", "the person who had taken over is done"
+    return "noted", f"{message.kind}: {message.data.get('event_type') or message.data.get('event') or 'no reaction'}"
+
+
+def _ask_name(message: Incoming) -> Outgoing:
+    # Asked once a customer: the outbox key is the customer's, not the message's.
+    channel = "kf" if message.channel == "kf" else "contact"
+    return effects.profile(f"profile:{channel}:{message.sender}", message.sender, channel, message.trace)
+
+
+def _note(stage: Stage, message: Incoming, members: dict[tuple[str, str], int], brand: Brand) -> tuple[str, str]:
+    """What staff wrote or tapped, and what the platform tells: never classified."""
+    if message.kind == "tap":
+        return _tap(stage, message, brand)
+    if message.channel == "contact":
+        why, asked = contacts.note_event(stage.session, message, stage.now)
+        stage.outgoing += asked
+        return "noted", why
+    customer = message.data.get("to", "") if message.channel == "kf" else _customer_of(message)
+    member_id = members.get(("external_userid", customer))
+    if message.is_staff and message.channel in {"kf", "private"} and member_id is not None:
+        until = stage.now + brand.dialog.human_pause
+        stage.pause((member_id, message.chat), until, "a rep writes here")
+        return "noted", "a rep writes: the bot keeps still here for a while"
+    return "noted", f"{message.channel} {message.kind}: kept"
+
+
+def _tap(stage: Stage, message: Incoming, brand: Brand) -> tuple[str, str]:
+    data = message.data
+    state, asked, occasion = sop.tap(
+        stage.session, data["task_id"], data["button"], message.sender, data.get("response_code", ""), brand, stage.now
+    )
+    stage.outgoing += asked
+    if occasion is not None and state == "dismissed":
+        corrections.note(
+            stage.session, occasion.message_key, occasion.said, occasion.sop, False, message.sender, stage.now
+        )
+    return "noted", f"tapped {data['button']}: {state}"
+
+
+def _verdict_values(
+    message: Incoming, member_id: int | None, verdict: Verdict, decision: str, why: str, now: datetime
+) -> dict[str, Any]:
+    scored = {scenario.id: round(scenario.score, 4) for scenario in verdict.scenarios}
+    return {
+        "message_key": message.key, "member_id": member_id, "channel": message.channel, "chat": message.chat,
+        "text": message.text, "scenarios": msgspec.json.encode(scored).decode(),
+        "reasons": msgspec.json.encode(verdict.reasons).decode(), "decision": decision, "why": why[:200],
+        "model": verdict.model, "at": now, "trace": message.trace,
+    }  # fmt: skip
