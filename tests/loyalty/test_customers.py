@@ -9,7 +9,17 @@ from sqlalchemy import func, select
 
 from bot.database import Database
 from loyalty.customers import (
-    Profile, attach, find, find_many, identities_of, join, opt_in, opt_out, profiles, resolve, set_name,
+    Profile,
+    attach,
+    find,
+    find_many,
+    identities_of,
+    join,
+    opt_in,
+    opt_out,
+    profiles,
+    resolve,
+    set_name,
 )
 from loyalty.errors import IdentityTaken, UnknownMember
 from loyalty.tables import Member, MergeProposal
