@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-import handlers.followup.tables  # noqa: F401
+import handlers.followup.tables
 import handlers.talk.tables  # noqa: F401
 import loyalty.tables  # noqa: F401
 from bot.database import Database

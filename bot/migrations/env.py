@@ -5,6 +5,8 @@ from alembic import context
 from loyalty.storage import Base
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+context.configure(
+    connection=connection, target_metadata=Base.metadata, render_as_batch=True, user_module_prefix="storage."
+)
 with context.begin_transaction():
     context.run_migrations()
