@@ -6,7 +6,7 @@ from typing import Final
 
 from bot.cache import Cache
 from bot.clock import Clock
-from bot.metrics import DeliveryMetrics
+from bot.delivery_metrics import DeliveryMetrics
 from bot.settings import Settings
 from bot.wecom.gateway import Gateway, Line, Transport, token_in
 from bot.wecom.tokens import Tokens

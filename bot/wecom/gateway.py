@@ -13,7 +13,7 @@ import structlog
 
 from bot.cache import Cache
 from bot.clock import Clock, monotonic_s
-from bot.metrics import DeliveryMetrics
+from bot.delivery_metrics import DeliveryMetrics
 from bot.settings import Settings
 from bot.wecom.errors import (
     ApiRefused,
