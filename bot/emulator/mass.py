@@ -44,7 +44,9 @@ def _single_targets(state: State, call: Call) -> tuple[dict[str, list[str]], lis
     sender = call.text("sender", empty=True)
     if not wanted and not sender:
         raise ApiError(40063, "external_userid or sender is required")
-    wanted = wanted or [item.external_userid for item in state.follows.values() if item.userid == sender]
+    wanted = wanted or [
+        item.external_userid for item in state.follows.values() if item.userid.lower() == sender.lower()
+    ]
     targets: dict[str, list[str]] = {}
     failed = []
     for external in dict.fromkeys(wanted):
