@@ -144,8 +144,12 @@ def judge(subject: Subject, floor: float, seconds: float) -> bool:
     missed = stored - subject.answered
     print(f"{subject.name:<11} {rate:8.0f} /s   ratio {rate / floor:.2f} (at least {MIN_RATIO})")
     print(f"{'':<11} at 500/s: p50 {percentile_ms(latencies, 50):.1f} ms, p99 {p99_ms:.1f} ms (below {MAX_P99_MS:.0f})")
-    print(f"{'':<11} rows {stored}, answered by the server {own['accepted']:.0f}, {stored / own['batches']:.1f} a commit;")
-    print(f"{'':<11} the clients read {subject.answered} answers and hung up on {missed} (at most {CONNECTIONS} a round)")
+    print(
+        f"{'':<11} rows {stored}, answered by the server {own['accepted']:.0f}, {stored / own['batches']:.1f} a commit;"
+    )
+    print(
+        f"{'':<11} the clients read {subject.answered} answers and hung up on {missed} (at most {CONNECTIONS} a round)"
+    )
     whole = stored == own["accepted"] and 0 <= missed <= CONNECTIONS * (len(subject.rates) + 1)
     return rate / floor >= MIN_RATIO and p99_ms < MAX_P99_MS and whole
 

@@ -1,4 +1,4 @@
-"""The product's own callback side, alone on one port, for the callback benchmark. callback_server.py PORT DATABASE-URL"""
+"""The callback side alone, for the callback benchmark. callback_server.py PORT DATABASE-URL"""
 
 from __future__ import annotations
 

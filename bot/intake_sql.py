@@ -41,7 +41,7 @@ def connect(database: Database, wait_s: float) -> Writing:
 
 
 def _driver(proxied: PoolProxiedConnection) -> Any:
-    return proxied.driver_connection
+    return proxied.dbapi_connection  # a detached one no longer knows its driver_connection
 
 
 def _latest(signals: Sequence[Signal]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from aiohttp import web
 
@@ -47,6 +47,11 @@ class WeChatCallbacks:
         self._safe: dict[str, CallbackCrypto] = {
             name: crypto_of(receiver, app_id) for name, receiver in receivers.items() if receiver.mode == "safe"
         }
+
+    @property
+    def names(self) -> Collection[str]:
+        """The receivers in the settings."""
+        return self._plain
 
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Answer the echo as it came; in either mode only token, time and nonce are signed."""

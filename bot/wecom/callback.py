@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 
 from aiohttp import web
 
@@ -35,6 +36,11 @@ class WeComCallbacks:
         self._kf_accounts = kf_accounts
         self._cryptos = {name: crypto_of(receiver, corp_id) for name, receiver in receivers.items()}
 
+    @property
+    def names(self) -> Collection[str]:
+        """The receivers in the settings."""
+        return self._cryptos
+
     async def get(self, request: web.BaseRequest) -> web.Response:
         """Answer the decrypted echo, nothing else (wecom.md 1.2)."""
         name = self._known(receiver_name(request.raw_path))
@@ -52,8 +58,9 @@ class WeComCallbacks:
         name = self._known(receiver_name(path))
         try:
             query = cut_query(path, "msg_signature")
-            inner = self._open(name, query, await self._door.body(request))
-            trace = await self._store(name, query, inner)
+            now = self._door.clock()
+            inner = self._open(name, query, await self._door.body(request), now)
+            trace = await self._store(name, query, inner, now)
         except BadCallback as error:
             return self._door.refused(name, error)
         except IntakeUnavailable as error:
@@ -82,18 +89,18 @@ class WeComCallbacks:
             raise BadEnvelope("this is a message, not an echo")
         return plain
 
-    def _open(self, name: str, query: Query, body: bytes) -> bytes:
+    def _open(self, name: str, query: Query, body: bytes, now: datetime) -> bytes:
         crypto = self._crypto(name)
         encrypted = cut_encrypted(body)
         crypto.verify(*query, encrypted)
-        self._door.check_fresh(query.timestamp, self._door.clock())
+        self._door.check_fresh(query.timestamp, now)
         inner = crypto.decrypt(encrypted)
         self._door.replays.add(query)
         return inner
 
-    async def _store(self, name: str, query: Query, inner: bytes) -> str:
+    async def _store(self, name: str, query: Query, inner: bytes, now: datetime) -> str:
         trace = self._door.trace()
-        items = read(inner, name, self._door.clock(), trace, self._kf_accounts)
+        items = read(inner, name, now, trace, self._kf_accounts)
         messages = [item for item in items if isinstance(item, Incoming)]
         signals = [item for item in items if isinstance(item, Signal)]
         try:
