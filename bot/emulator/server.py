@@ -128,7 +128,8 @@ async def _serve(request: web.Request, name: str, work: Answerer) -> web.StreamR
     else:
         answer = work(state, raw)
     text = json.dumps(answer, ensure_ascii=False)
-    entry |= {"errcode": answer.get("errcode", 0), "answer": text[:SHOWN_BODY_CHARS]}
+    shown = "***" if "access_token" in answer else text[:SHOWN_BODY_CHARS]
+    entry |= {"errcode": answer.get("errcode", 0), "answer": shown}
     entry["ms"] = int((time.perf_counter() - started) * 1000)
     state.touch()
     spoiled = spoil_after(request, fault, text) if fault is not None else None
