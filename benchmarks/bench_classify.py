@@ -19,9 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from intents.classifier import Classifier
-from intents.cues import cue_features
-from intents.features import char_grams, framed, shorten, word_grams
-from intents.pipeline import Analysers, learner, vectorisers
+from intents.pipeline import analysers, learner, vectorisers
 from intents.scenarios import Labelled, Scenario, training_set
 from intents.text import normalise
 from intents.training import train
@@ -46,20 +44,11 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
     return [normalise(text) for text in texts]
 
 
-def fresh(cutter: Cutter) -> Analysers:
-    # Training remembers what it has cut; a pipeline that serves must cut each message anew.
-    return {
-        "chars": lambda text: char_grams(framed(text)),
-        "words": lambda text: word_grams(framed(text), cutter),
-        "cues": lambda text: cue_features(shorten(text)),
-    }
-
-
 def pipeline_of(examples: Sequence[Labelled], labels: Sequence[str], cutter: Cutter) -> Pipeline:
     truth = np.array([[label in item.labels for label in labels] for item in examples], int)
     steps: list[tuple[str, Any]] = [
         ("normalise", FunctionTransformer(normalise_all)),
-        ("features", vectorisers(fresh(cutter))),
+        ("features", vectorisers(analysers(cutter, remember=False))),
         ("learners", OneVsRestClassifier(learner(1, 3.0))),
     ]
     return Pipeline(steps).fit([item.text for item in examples], truth)

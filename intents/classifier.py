@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from intents.cues import find_cues, keywords_verdict
-from intents.features import shorten
+from intents.features import framed, shorten
 from intents.model import Floats, LinearModel
 from intents.text import normalise
 
@@ -120,9 +120,11 @@ def _reasons(
 def _weighed(model: LinearModel, text: str, label: str) -> str:
     """The words that weighed most, without those that stand inside one another."""
     shown: list[str] = []
-    for name, _ in model.explain(text, label, most=12):
+    frame = framed(normalise(text))
+    for name, _ in model.explain(text, label, most=20):
         word = name.translate(_SHOWN_MARKS)
-        if ":" in name or not word or any(word in other or other in word for other in shown):
+        # Classes of words and cues weigh too, but only what the person wrote is shown.
+        if not word or word not in frame or any(word in other or other in word for other in shown):
             continue
         shown.append(word)
         if len(shown) == _EXPLAINED:

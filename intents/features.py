@@ -1,11 +1,13 @@
-"""What the model sees of a normalised text: three blocks of names, each weighed and scaled on its own."""
+"""What the model sees of a normalised text: blocks of names, each weighed and scaled on its own."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from intents.classes import skeleton_grams
 from intents.cues import cue_features
 from intents.words import Cutter
 
@@ -27,7 +29,8 @@ class Block:
 BLOCKS: tuple[Block, ...] = (
     Block("chars", 1.0, idf=True, scaled=True),
     Block("words", 0.7, idf=True, scaled=True),
-    Block("cues", 0.35, idf=False, scaled=False),
+    Block("bones", 1.0, idf=True, scaled=True),
+    Block("cues", 0.2, idf=False, scaled=False),
 )
 
 
@@ -53,13 +56,13 @@ def char_grams(frame: str) -> list[str]:
     ]
 
 
-def word_grams(frame: str, cutter: Cutter) -> list[str]:
-    """Words of a framed text and pairs of neighbours, boundaries included."""
-    words = ["^", *cutter.cut(frame), "$"]
-    return words[1:-1] + [f"{left} {right}" for left, right in pairwise(words)]
+def word_grams(words: Sequence[str]) -> list[str]:
+    """Cut words and pairs of neighbours, boundaries included."""
+    return [*words, *(f"{left} {right}" for left, right in pairwise(["^", *words, "$"]))]
 
 
-def blocks_of(text: str, cutter: Cutter) -> tuple[list[str], list[str], list[str]]:
+def blocks_of(text: str, cutter: Cutter) -> tuple[list[str], list[str], list[str], list[str]]:
     """Feature names of a normalised text, one list per block in the order of `BLOCKS`."""
     frame = framed(text)
-    return char_grams(frame), word_grams(frame, cutter), cue_features(shorten(text))
+    words = cutter.cut(frame)
+    return char_grams(frame), word_grams(words), skeleton_grams(words), cue_features(shorten(text))

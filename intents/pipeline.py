@@ -11,6 +11,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 from sklearn.svm import LinearSVC
 
+from intents.classes import skeleton_grams
 from intents.cues import cue_features
 from intents.features import BLOCKS, Block, char_grams, framed, shorten, word_grams
 from intents.words import Cutter
@@ -18,13 +19,20 @@ from intents.words import Cutter
 Analysers = dict[str, Callable[[str], list[str]]]
 
 
-def analysers(cutter: Cutter) -> Analysers:
-    """One function per block, normalised text -> feature names; each remembers what it has cut."""
+def analysers(cutter: Cutter, remember: bool = True) -> Analysers:
+    """One function per block, normalised text -> feature names; where told to, each remembers what it cut."""
+    kept: Callable[[Callable[[str], list[str]]], Callable[[str], list[str]]] = cache if remember else _same
+    words = kept(lambda text: cutter.cut(framed(text)))
     return {
-        "chars": cache(lambda text: char_grams(framed(text))),
-        "words": cache(lambda text: word_grams(framed(text), cutter)),
-        "cues": cache(lambda text: cue_features(shorten(text))),
+        "chars": kept(lambda text: char_grams(framed(text))),
+        "words": kept(lambda text: word_grams(words(text))),
+        "bones": kept(lambda text: skeleton_grams(words(text))),
+        "cues": kept(lambda text: cue_features(shorten(text))),
     }
+
+
+def _same(function: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    return function
 
 
 def vectorisers(by_block: Analysers) -> FeatureUnion:
@@ -37,10 +45,12 @@ def vectorisers(by_block: Analysers) -> FeatureUnion:
 
 def _vectoriser(block: Block, analyser: Callable[[str], list[str]]) -> Any:
     if not block.scaled:
-        return CountVectorizer(analyzer=analyser, binary=True, dtype=np.float32)
-    return TfidfVectorizer(analyzer=analyser, sublinear_tf=True, use_idf=block.idf, dtype=np.float32)
+        return CountVectorizer(analyzer=analyser, lowercase=False, binary=True, dtype=np.float32)
+    return TfidfVectorizer(
+        analyzer=analyser, lowercase=False, sublinear_tf=True, use_idf=block.idf, dtype=np.float32
+    )
 
 
 def learner(seed: int, positive_weight: float) -> LinearSVC:
     """The binary model of one label; positives weigh more because they are few."""
-    return LinearSVC(C=0.5, class_weight={True: positive_weight}, random_state=seed, max_iter=3000)
+    return LinearSVC(C=0.5, class_weight={True: positive_weight}, random_state=seed, max_iter=3000, tol=1e-3)

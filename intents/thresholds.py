@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from intents.model import Floats
+Floats = NDArray[np.floating]
 
 _GRID = np.linspace(0.1, 0.9, 81)
 # Few examples choose poorly: the best cut of the sample is drawn halfway to the plain one.

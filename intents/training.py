@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from intents.classes import class_words
 from intents.errors import TrainingRefused
-from intents.model import Floats, LinearModel
+from intents.model import LinearModel
 from intents.pipeline import Analysers, analysers, learner, vectorisers
 from intents.scenarios import SCENARIO_IDS, Labelled
 from intents.text import normalise
@@ -24,9 +25,10 @@ from intents.words import Cutter, base_dictionary
 
 FOLDS = 5
 CORRECTION_WEIGHT = 3.0
+CLASS_WORD_FREQUENCY = 2000
 FEWEST_PER_LABEL = 3
 # Two needs in one message are rare among examples and common in life: pairs are joined to teach them.
-JOINED_SHARE = 0.5
+JOINED_SHARE = 0.2
 _JOINTS = (",", " ", "。", ";", ",对了", ",还有", ",顺便")
 _LONGEST_JOINED = 24
 
@@ -38,6 +40,15 @@ class _Row:
     text: str
     labels: frozenset[str]
     weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacked:
+    slopes: NDArray[Any]
+    gates: NDArray[Any]
+    offsets: NDArray[Any]
+    group: NDArray[Any]
+    private: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +76,25 @@ def train(
     """
     rows = _rows(examples, corrections)
     labels = _labels(rows)
-    cutter = Cutter(dictionary or base_dictionary(), sorted(set(lexicon)))
+    cutter = Cutter(_with_classes(dictionary or base_dictionary()), sorted(set(lexicon)))
     by_block = analysers(cutter)
     tell = progress or (lambda done, steps: None)
-    margins = np.zeros((len(rows), len(labels)), np.float32)
+    margins = np.zeros((len(rows), len(labels) + 1))
     for number, held in enumerate(_folds(len(rows), seed)):
         kept = [row for at, row in enumerate(rows) if at not in held]
         own = sorted(held)
         margins[own] = _fit(kept, labels, by_block, seed).margins([rows[at].text for at in own])
         tell(number + 1, FOLDS + 1)
-    model = _compile(_fit(rows, labels, by_block, seed), labels, cutter)
-    _calibrate(model, margins, _truth(rows, labels))
+    model = _compile(_fit(rows, labels, by_block, seed), labels, cutter, _stack(margins, _truth(rows, labels)))
     tell(FOLDS + 1, FOLDS + 1)
     return model
+
+
+def _with_classes(dictionary: Mapping[str, int]) -> dict[str, int]:
+    whole = dict(dictionary)
+    for word in class_words():
+        whole[word] = max(whole.get(word, 0), CLASS_WORD_FREQUENCY)
+    return whole
 
 
 def _rows(examples: Sequence[Labelled], corrections: Sequence[Labelled]) -> list[_Row]:
@@ -138,8 +155,10 @@ def _fit(rows: Sequence[_Row], labels: tuple[str, ...], by_block: Analysers, see
     features = union.fit_transform([row.text for row in everything]).tocsr()
     weights_of_rows = np.array([row.weight for row in everything], np.float64)
     truth = _truth(everything, labels)
+    # One learner more than labels: does the message carry anything at all?
+    truth = np.column_stack([truth, truth.any(axis=1)])
     columns, intercepts = [], []
-    for at in range(len(labels)):
+    for at in range(len(labels) + 1):
         positives = max(1.0, float(weights_of_rows[truth[:, at]].sum()))
         # The square root keeps rare labels audible without drowning the none class.
         weight = float(np.sqrt(weights_of_rows.sum() / positives) / 2.0)
@@ -149,17 +168,41 @@ def _fit(rows: Sequence[_Row], labels: tuple[str, ...], by_block: Analysers, see
     return _Fitted(union, np.array(columns).T, np.array(intercepts))
 
 
-def _compile(fitted: _Fitted, labels: tuple[str, ...], cutter: Cutter) -> LinearModel:
-    union, weights, intercepts = fitted.union, fitted.weights, fitted.intercepts
+def _stack(margins: NDArray[Any], truth: NDArray[np.bool_]) -> _Stacked:
+    """What margins of unseen sentences are worth: how much of its own and of "anything at all" a label takes."""
+    own = margins[:, :-1].copy()
+    slopes, offsets = [], []
+    for at in range(truth.shape[1]):
+        fitted = LogisticRegression(C=10.0).fit(margins[:, [at, -1]], truth[:, at])
+        slope, gate = (max(float(value), least) for value, least in zip(fitted.coef_[0], (0.1, 0.0), strict=True))
+        own[:, at] += gate / slope * margins[:, -1]
+        slopes.append((slope, gate / slope))
+        offsets.append(float(fitted.intercept_[0]))
+    table = np.array(slopes)
+    scores = 1.0 / (1.0 + np.exp(-(own * table[:, 0] + offsets)))
+    none = np.logical_not(truth.any(axis=1))
+    places = range(truth.shape[1])
+    return _Stacked(
+        slopes=table[:, 0],
+        gates=table[:, 1],
+        offsets=np.array(offsets),
+        group=np.array([group_threshold(scores[:, at], truth[:, at], none) for at in places]),
+        private=np.array([private_threshold(scores[:, at], truth[:, at]) for at in places]),
+    )
+
+
+def _compile(fitted: _Fitted, labels: tuple[str, ...], cutter: Cutter, stacked: _Stacked) -> LinearModel:
     start, vocabulary, scales, idfs = 0, [], [], []
-    for name, vectoriser in union.transformer_list:
+    for name, vectoriser in fitted.union.transformer_list:
         names = [str(word) for word in vectoriser.get_feature_names_out()]
         vocabulary.append({word: start + at for at, word in enumerate(names)})
         idf = np.asarray(getattr(vectoriser, "idf_", np.ones(len(names))), np.float64)
         idfs.append(idf)
-        scales.append(idf * union.transformer_weights[name])
+        scales.append(idf * fitted.union.transformer_weights[name])
         start += len(names)
-    count = len(labels)
+    # The gate is linear too: folded into each label's weights it costs nothing when serving.
+    weights = fitted.weights[:, :-1] + fitted.weights[:, -1:] * stacked.gates
+    intercepts = fitted.intercepts[:-1] + fitted.intercepts[-1] * stacked.gates
     return LinearModel(
         labels=labels,
         vocabulary=tuple(vocabulary),
@@ -167,23 +210,8 @@ def _compile(fitted: _Fitted, labels: tuple[str, ...], cutter: Cutter) -> Linear
         idf=np.concatenate(idfs).astype(np.float32),
         weights=np.ascontiguousarray(weights * np.concatenate(scales)[:, None], np.float32),
         intercepts=intercepts.astype(np.float32),
-        slopes=np.full(count, 2.0, np.float32),
-        offsets=np.zeros(count, np.float32),
-        group=np.full(count, 0.5, np.float32),
-        private=np.full(count, 0.5, np.float32),
+        slopes=stacked.slopes.astype(np.float32),
+        offsets=stacked.offsets.astype(np.float32),
+        group=stacked.group.astype(np.float32),
+        private=stacked.private.astype(np.float32),
     )
-
-
-def _calibrate(model: LinearModel, margins: Floats, truth: NDArray[np.bool_]) -> None:
-    # Filled in place: slopes, offsets and thresholds from margins of sentences the learner had not seen.
-    for at in range(len(model.labels)):
-        platt = LogisticRegression(C=10.0).fit(margins[:, at : at + 1], truth[:, at])
-        model.slopes[at] = max(float(platt.coef_[0, 0]), 0.1)
-        model.offsets[at] = float(platt.intercept_[0])
-    scores = model.calibrate(margins)
-    none: NDArray[np.bool_] = np.logical_not(truth.any(axis=1))
-    for at in range(len(model.labels)):
-        model.group[at] = group_threshold(scores[:, at], truth[:, at], none)
-        model.private[at] = private_threshold(scores[:, at], truth[:, at])
-
-

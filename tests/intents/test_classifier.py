@@ -16,10 +16,12 @@ ODD = ["", "   ", "😂😂😂", "\ud800\udfff\ud83d", "快吃完了" * 2500, "
 
 @pytest.fixture(scope="session")
 def classifier(model: LinearModel) -> Classifier:
+    """The session's model behind the door."""
     return Classifier(model, "0001")
 
 
 def ids(verdict: Verdict) -> list[str]:
+    """Scenario ids of a verdict, best first."""
     return [found.id for found in verdict.scenarios]
 
 
@@ -44,8 +46,8 @@ def test_never_raises(texts: list[str], chat: str) -> None:
 def _small() -> Classifier:
     one = np.ones(1, np.float32)
     model = LinearModel(
-        labels=("running_out",), vocabulary=({"完": 0}, {"吃 完": 1}, {"m:tiny": 2}), dictionary={"完": 5},
-        idf=np.ones(3, np.float32), weights=np.ones((3, 1), np.float32), intercepts=-one, slopes=one,
+        labels=("running_out",), vocabulary=({"完": 0}, {"吃 完": 1}, {"E": 2}, {"m:tiny": 3}), dictionary={"完": 5},
+        idf=np.ones(4, np.float32), weights=np.ones((4, 1), np.float32), intercepts=-2.3 * one, slopes=one,
         offsets=0 * one, group=0.8 * one, private=0.4 * one,
     )  # fmt: skip
     return Classifier(model, "small")

@@ -7,11 +7,13 @@ from intents.scenarios import SCENARIO_IDS, Labelled, Scenario, conflicts, train
 
 
 def scenario(name: str, *examples: object, unlike: tuple[str, ...] = ()) -> Scenario:
+    """A scenario file as it is read."""
     content = {"id": name, "title": "题", "stage": "售后", "examples": list(examples), "unlike": list(unlike)}
     return Scenario.model_validate(content)
 
 
 def many(word: str, count: int) -> list[str]:
+    """That many distinct sentences."""
     return [f"{word}{at}号" for at in range(count)]
 
 

@@ -21,7 +21,8 @@ def test_cuts_as_jieba_cuts(model: LinearModel) -> None:
             oracle.FREQ.setdefault(word[:size], 0)
     oracle.total, oracle.initialized = sum(model.dictionary.values()), True
     cutter = Cutter(model.dictionary)
-    for text in ("同事过来问这是什么牌子", "快喝完了顺便看下我还有多少积分", "收到碎了能换吗", "客服半天不理人这也太差了吧"):
+    texts = ("同事过来问这是什么牌子", "快喝完了顺便看下我还有多少积分", "客服半天不理人这也太差了吧")
+    for text in texts:
         assert cutter.cut(text) == list(oracle.cut(text, HMM=False))
 
 
