@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import Field
 from sqlalchemy import delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
@@ -14,12 +15,15 @@ from loyalty.errors import IdentityTaken, UnknownMember
 from loyalty.tables import Member, MemberIdentity, MergeProposal, table_of
 from loyalty.writing import insert_new
 
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+"""What a name or number from outside may consist of: at least one character, none of them a control character."""
+
 
 class Identity(NamedTuple):
     """One name of a person on one platform; equal to the plain pair."""
 
-    kind: str
-    value: str
+    kind: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+    value: Annotated[str, Field(pattern=PRINTABLE, max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import JSON, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from loyalty.balances import balance_of
-from loyalty.customers import Identity, attach, find_many, profiles, resolve, set_tier
+from loyalty.customers import PRINTABLE, Identity, attach, find_many, profiles, resolve, set_tier
 from loyalty.earning import points_for
 from loyalty.errors import IdentityTaken, KeyReused
 from loyalty.expiry import expires_at
@@ -24,7 +24,11 @@ from loyalty.tables import Order, PurchaseSummary, table_of
 from loyalty.tiers import tier_of
 from loyalty.writing import body_hash, insert_new, upsert_row
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Name = Annotated[str, Field(pattern=PRINTABLE, max_length=200)]
+Fen = Annotated[int, Field(ge=0, le=10**12)]
+PlausibleMoment = Annotated[
+    AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))
+]
 
 
 class Item(BaseModel):
@@ -34,8 +38,8 @@ class Item(BaseModel):
 
     sku: Name
     name: Name
-    quantity: PositiveInt = 1
-    amount_fen: NonNegativeInt = 0
+    quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    amount_fen: Fen = 0
 
 
 class OrderIn(BaseModel):
@@ -46,8 +50,8 @@ class OrderIn(BaseModel):
     source: Name
     external_id: Name
     identities: Annotated[tuple[Identity, ...], Field(min_length=1, max_length=20)]
-    paid_at: AwareDatetime
-    amount_fen: Annotated[int, Field(ge=0, le=10**12)]
+    paid_at: PlausibleMoment
+    amount_fen: Fen
     items: Annotated[tuple[Item, ...], Field(max_length=500)] = ()
 
 

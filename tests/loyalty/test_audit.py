@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import pytest
 from sqlalchemy import text
 
 from bot.database import Database
@@ -24,14 +23,18 @@ TAMPERINGS = [
 ]
 
 
-@pytest.mark.parametrize(("tampering", "told"), TAMPERINGS)
-def test_tampering_is_told(database: Database, noon: datetime, tampering: str, told: str) -> None:
-    """Clean before; after one row was changed by hand, a finding says where and what."""
+def test_tampering_is_told(database: Database, noon: datetime) -> None:
+    """Clean before; after rows were changed by hand, a finding says where and what."""
     with database.transaction() as session:
         member = resolve(session, [("openid", "a")], noon)["openid", "a"]
         ledger.earn(session, member, 100, key="e", reason="order", at=noon)
         ledger.spend(session, member, 20, key="s", reason="redeem", at=noon)
         ledger.hold(session, member, 10, key="h", reason="draw", until=noon + timedelta(hours=1), at=noon)
         assert findings(session) == []
-        session.execute(text(tampering))
-        assert any(told in finding for finding in findings(session)), findings(session)
+        for tampering, told in TAMPERINGS:
+            with session.begin_nested() as savepoint:
+                session.execute(text(tampering))
+                found = findings(session)
+                assert any(told in finding for finding in found), (tampering, found)
+                savepoint.rollback()
+        assert findings(session) == []

@@ -1,0 +1,1 @@
+"""The brand's own systems: orders in, balances and statements out, codes verified."""
