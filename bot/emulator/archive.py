@@ -11,6 +11,7 @@ import base64
 import json
 import random
 import secrets
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import padding as block_padding
@@ -160,8 +161,10 @@ def pull(state: State, body: Json) -> Json:
     if limit > state.limits.archive_page:
         raise ApiError(301058, f"limit is over {state.limits.archive_page}")
     oldest = state.clock.now() - state.limits.archive_window_s
-    fresh = [kept.envelope for kept in state.part(Archive).records if kept.seq > seq and kept.at >= oldest]
-    return {"chatdata": fresh[:limit]}
+    records = state.part(Archive).records
+    start = bisect_right(records, seq, key=lambda kept: kept.seq)
+    start = max(start, bisect_left(records, oldest, key=lambda kept: kept.at))
+    return {"chatdata": [kept.envelope for kept in records[start : start + limit]]}
 
 
 def permit_users(state: State, call: Call) -> Json:

@@ -20,6 +20,7 @@ from bot.emulator.markup import document, read_flat
 
 FALLBACKS = {"contact": "app", "kf": "app"}
 SHOWN_ANSWER_CHARS = 300
+LOG_KEPT = 5000
 
 
 @dataclass
@@ -27,6 +28,7 @@ class CallbackSettings:
     """Switches of the delivery; seconds here are real ones, because the service really waits."""
 
     timeout_s: float = 5.0
+    echo_timeout_s: float = 1.0
     deliveries: int = 3
     retry_wait_s: float = 1.0
     resend_on: str = "any"
@@ -92,7 +94,7 @@ class CallbackSender:
 
     def __init__(self, receivers: dict[str, Receiver], clock: VirtualClock, on_change: Callable[[], None]) -> None:
         self.settings = CallbackSettings()
-        self.log: deque[Record] = deque(maxlen=1000)
+        self.log: deque[Record] = deque(maxlen=LOG_KEPT)
         self._receivers = receivers
         self._clock = clock
         self._on_change = on_change
@@ -181,7 +183,7 @@ class CallbackSender:
             return Attempt(0, "unconfigured", "", 0)
         query, body = wrap(callback, receiver, str(int(self._clock.now())), secrets.token_hex(5))
         started = time.perf_counter()
-        status, text = await self._request("POST", receiver.url, query, body)
+        status, text = await self._request("POST", receiver.url, query, body, self.settings.timeout_s)
         verdict = text if status == 0 else judge(status, text, receiver)
         attempt = Attempt(status, verdict, "" if status == 0 else text, int((time.perf_counter() - started) * 1000))
         record.attempts.append(
@@ -189,10 +191,10 @@ class CallbackSender:
         )
         return attempt
 
-    async def _request(self, method: str, url: str, query: dict[str, str], body: str) -> tuple[int, str]:
+    async def _request(self, method: str, url: str, query: dict[str, str], body: str, wait_s: float) -> tuple[int, str]:
         if self._session is None:
             self._session = aiohttp.ClientSession()
-        timeout = aiohttp.ClientTimeout(total=self.settings.timeout_s)
+        timeout = aiohttp.ClientTimeout(total=wait_s)
         headers = {"Content-Type": "text/xml"} if body else {}
         try:
             async with self._session.request(
@@ -218,7 +220,7 @@ class CallbackSender:
             packet = crypto.encrypt(echo)
             query = {"msg_signature": crypto.signature(timestamp, nonce, packet), "echostr": packet}
         query |= {"timestamp": timestamp, "nonce": nonce}
-        status, text = await self._request("GET", receiver.url, query, "")
+        status, text = await self._request("GET", receiver.url, query, "", self.settings.echo_timeout_s)
         good = status == 200 and text == echo
         return {"ok": good, "status": status, "why": "" if good else f"answered {text[:100]!r}, wanted {echo!r}"}
 

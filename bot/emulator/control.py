@@ -169,12 +169,14 @@ ACTS: dict[str, Act] = {
 
 
 async def see(request: web.Request) -> web.StreamResponse:
-    """GET view: what everybody sees; 304 when the ETag in If-None-Match still holds."""
+    """GET view: what everybody sees, ?lines=N of each chat (300); 304 when If-None-Match still holds."""
     state = request.app[STATE]
     tag = view.etag(state)
     if request.headers.get("If-None-Match") == tag:
         return web.Response(status=304, headers={"ETag": tag})
-    return _reply(view.view(state), ETag=tag)
+    lines = request.query.get("lines", "")
+    shown = view.view(state, int(lines)) if lines.isdigit() and int(lines) else view.view(state)
+    return _reply(shown, ETag=tag)
 
 
 async def read_log(request: web.Request) -> web.StreamResponse:

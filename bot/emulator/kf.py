@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from bisect import bisect_left, bisect_right
 
 from bot.emulator.api import Call, Endpoint
 from bot.emulator.errors import ApiError
@@ -66,11 +67,12 @@ def sync_msg(state: State, call: Call) -> Json:
         switches.empty_pages -= 1
         return {"next_cursor": cursor, "has_more": 1, "msg_list": []}
     position, oldest = int(match.group(1)) if match else 0, state.clock.now() - state.limits.kf_keep_s
-    behind = [entry for entry in account.log if entry.position > position and entry.at >= oldest]
-    pages = behind[:limit]
-    last = pages[-1].position if pages else position
-    messages = [entry.message for entry in pages]
-    return {"next_cursor": f"kfc-{last}", "has_more": int(len(behind) > limit), "msg_list": messages}
+    start = bisect_right(account.log, position, key=lambda entry: entry.position)
+    start = max(start, bisect_left(account.log, oldest, key=lambda entry: entry.at))
+    shown = account.log[start : start + limit]
+    last = shown[-1].position if shown else position
+    more = int(len(account.log) > start + limit)
+    return {"next_cursor": f"kfc-{last}", "has_more": more, "msg_list": [entry.message for entry in shown]}
 
 
 def _check_sendable(state: State, session: Session) -> None:

@@ -10,6 +10,8 @@ from bot.emulator.events import send_kf_signal
 from bot.emulator.kf_table import ASSISTANT, ENDED, HUMAN, NEW, ORIGIN_SYSTEM, POOL, UNKNOWN_ACCOUNT
 from bot.emulator.state import Json, State
 
+TOKENS_KEPT = 20_000
+
 
 @dataclass
 class Session:
@@ -111,8 +113,10 @@ def chat_key(open_kfid: str, external_userid: str) -> str:
 
 def signal(state: State, account: Account) -> str:
     """Send kf_msg_or_event with a fresh sync token and return the token."""
-    token = f"ENC{secrets.token_urlsafe(16)}"
-    account.tokens[token] = state.clock.now() + state.limits.kf_token_s
+    token, now = f"ENC{secrets.token_urlsafe(16)}", state.clock.now()
+    if len(account.tokens) > TOKENS_KEPT:
+        account.tokens = {old: until for old, until in account.tokens.items() if until > now}
+    account.tokens[token] = now + state.limits.kf_token_s
     send_kf_signal(state, account.open_kfid, token)
     return token
 

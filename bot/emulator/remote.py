@@ -84,9 +84,9 @@ class Phones:
         """Wait until no callback is on its way."""
         await self.act("settle")
 
-    async def view(self) -> Json:
-        """What everybody sees."""
-        return await self.call("GET", "view")
+    async def view(self, lines: int = 300) -> Json:
+        """What everybody sees: the last `lines` of each chat."""
+        return await self.call("GET", f"view?lines={lines}")
 
     async def log(self, last: int = 200) -> Json:
         """API calls and callbacks."""

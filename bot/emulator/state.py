@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bot.emulator.callbacks import Callback, CallbackSender, CallbackSettings
+from bot.emulator.callbacks import LOG_KEPT, Callback, CallbackSender, CallbackSettings
 from bot.emulator.clock import VirtualClock
 from bot.emulator.config import EmulatorConfig
 from bot.emulator.errors import PhoneError
@@ -17,7 +17,6 @@ from bot.emulator.tokens import TokenShelf
 
 Json = dict[str, Any]
 Part = TypeVar("Part")
-CHAT_KEPT = 300
 
 
 @dataclass
@@ -123,8 +122,8 @@ class State:
         self.tokens = TokenShelf(self.clock, self.limits, "tok")
         self.oa_tokens = TokenShelf(self.clock, self.limits, "oa")
         self.trusted_ips = list(self.config.trusted_ips)
-        self.chats: dict[str, deque[Line]] = {}
-        self.api_log: deque[Json] = deque(maxlen=1000)
+        self.chats: dict[str, list[Line]] = {}
+        self.api_log: deque[Json] = deque(maxlen=LOG_KEPT)
         self.parts = {}
         self.callbacks.settings = CallbackSettings()
         self.callbacks.log.clear()
@@ -205,7 +204,7 @@ class State:
     def write(self, chat: str, sender: str, kind: str, text: str, extra: Json | None = None) -> Line:
         """Put a bubble into a chat."""
         line = Line(self.next_number(), self.clock.now(), sender, kind, text, extra or {})
-        self.chats.setdefault(chat, deque(maxlen=CHAT_KEPT)).append(line)
+        self.chats.setdefault(chat, []).append(line)
         self.touch()
         return line
 

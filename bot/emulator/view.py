@@ -7,6 +7,8 @@ from bot.emulator.mass import MassMemory
 from bot.emulator.messages import AppLine, AppMemory
 from bot.emulator.state import Json, Line, State
 
+SHOWN_LINES = 300
+
 
 def _line(state: State, line: Line) -> Json:
     shown: Json = {"number": line.number, "at": line.at, "from": line.sender, "name": state.name_of(line.sender)}
@@ -77,7 +79,7 @@ def _customers(state: State) -> list[Json]:
     return rows
 
 
-def _staff(state: State) -> list[Json]:
+def _staff(state: State, lines: int) -> list[Json]:
     phones, tasks = state.part(AppMemory).phones, state.part(MassMemory).tasks.values()
     return [
         {
@@ -87,7 +89,7 @@ def _staff(state: State) -> list[Json]:
             "serving": person.serving,
             "groups": [group.chat_id for group in state.groups.values() if person.userid in group.members],
             "contacts": [item.external_userid for item in state.follows.values() if item.userid == person.userid],
-            "app": [app_line(line) for line in phones.get(person.userid, [])],
+            "app": [app_line(line) for line in phones.get(person.userid, [])[-lines:]],
             "mass": [
                 {"msgid": task.msgid, "text": task.text, "confirmed": person.userid in task.sent_at}
                 for task in tasks
@@ -126,17 +128,20 @@ def etag(state: State) -> str:
     return f'"{state.boot}-{state.version}"'
 
 
-def view(state: State) -> Json:
-    """The whole view; chat keys are group:ID, private:USERID:EXTERNAL, kf:KFID:EXTERNAL and oa:OPENID."""
+def view(state: State, lines: int = SHOWN_LINES) -> Json:
+    """The whole view with the last `lines` of each chat.
+
+    Chat keys are group:ID, private:USERID:EXTERNAL, kf:KFID:EXTERNAL and oa:OPENID.
+    """
     oa = state.config.oa
     return {
         "version": state.version,
         "boot": state.boot,
         "clock": {"now": state.clock.now(), "offset_s": state.clock.offset_s},
         "customers": _customers(state),
-        "staff": _staff(state),
+        "staff": _staff(state, lines),
         "groups": _groups(state),
         "kf": _kf(state),
         "oa": {"gh_id": oa.gh_id, "name": oa.name, "mode": oa.mode} if oa else None,
-        "chats": {key: [_line(state, line) for line in lines] for key, lines in state.chats.items()},
+        "chats": {key: [_line(state, line) for line in said[-lines:]] for key, said in state.chats.items()},
     }

@@ -4,6 +4,7 @@ const $ = (id) => document.getElementById(id);
 const CHIPS = JSON.parse($("chip-texts").textContent);
 const COLOURS = ["#5b8ff9", "#f6903d", "#61b37c", "#9270ca", "#e8684a", "#269a99"];
 const KF_STATES = ["未处理", "智能接待", "排队中", "人工接待", "已结束"];
+const OUTCOMES = { ok: "已收下", odd: "答得怪", failed: "失败", lost: "丢失", unconfigured: "未配置", pending: "在途" };
 const TABS = {
   customer: [["group", "客户群"], ["private", "和导购私聊"], ["kf", "微信客服"], ["oa", "公众号"]],
   staff: [["app", "应用消息"], ["group", "客户群"], ["private", "客户私聊"]],
@@ -59,9 +60,9 @@ async function act(name, body) {
 }
 
 function colour(id) {
-  let sum = 0;
-  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)) % 9973;
-  return COLOURS[sum % COLOURS.length];
+  const known = [...view.staff.map((one) => one.userid), ...view.customers.map((one) => one.external_userid)];
+  const place = known.indexOf(id);
+  return place < 0 ? "#2f6fed" : COLOURS[place % COLOURS.length];
 }
 
 function face(id, name) {
@@ -179,21 +180,25 @@ function cardChat(card, text) {
   const group = view.groups.find((one) => me.groups.includes(one.chat_id) && words.includes(one.name));
   if (group) return { in: "group", chat: group.chat_id, label: group.name };
   if (person) return { in: "private", chat: person.external_userid, label: person.name };
-  const any = peers("staff", "private")[0];
-  return any ? { in: "private", chat: any[0], label: any[1] } : null;
+  return null;
 }
 
 function drawCard(line) {
   const card = line.card;
   const rows = card.horizontal.flatMap((row) => [el("dt", {}, row.keyname), el("dd", {}, row.value)]);
   const target = card.quote ? cardChat(line, card) : null;
-  const send = target && el("button", { type: "button", onclick: async () => {
+  const fill = card.quote && el("button", { type: "button", onclick: () => {
+    chosen.staffTab = "private";
+    $("staff-form").elements.text.value = card.quote;
+    draw();
+  } }, "填入输入框");
+  const send = !target ? fill : el("button", { type: "button", onclick: async () => {
     const done = await act("sidebar_send", { staff: staff().userid, in: target.in, chat: target.chat, text: card.quote });
     if (done) toast(`已发到「${target.label}」`);
   } }, `一键发到「${target.label}」`);
   const tap = (button) => act("tap", { staff: staff().userid, task_id: line.task_id, key: button.key });
   const keys = line.replaced ? [el("span", {}, line.replaced)] : card.buttons.map((button) =>
-    el("button", { type: "button", class: `s${button.style}`, onclick: () => tap(button) }, button.text));
+    el("button", { type: "button", class: `s${button.style}${line.tapped.includes(button.key) ? " tapped" : ""}`, onclick: () => tap(button) }, button.text));
   return el("div", { class: "card" },
     card.source ? el("div", { class: "source" }, card.source) : "",
     el("h3", {}, card.title),
@@ -317,7 +322,7 @@ async function drawLog() {
   const rows = [
     ...log.calls.map((call) => [call.at, logLine(call.at, "↙", call.endpoint, call.fault || String(call.errcode ?? "…"),
       Boolean(call.fault || call.errcode), [call.body, call.answer])]),
-    ...log.callbacks.map((sent) => [sent.at, logLine(sent.at, "↗", sent.kind, `${sent.outcome} ×${sent.attempts.length}`,
+    ...log.callbacks.map((sent) => [sent.at, logLine(sent.at, "↗", sent.kind, sent.attempts.length > 1 ? `${OUTCOMES[sent.outcome]} ×${sent.attempts.length}` : OUTCOMES[sent.outcome],
       !["ok", "pending"].includes(sent.outcome), [sent.inner, sent.attempts.map((one) => `${one.status} ${one.verdict} ${one.took_ms}ms`).join("\n")])]),
   ];
   rows.sort((a, b) => b[0] - a[0]);
