@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -27,6 +28,15 @@ class ReplyFile(RootModel[dict[str, str]]):
     """config/replies.yaml: a name and a template each."""
 
 
+class NoneFile(BaseModel):
+    """config/scenarios/none.yaml: messages that carry no scenario."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: Literal["none"]
+    title: str
+    examples: tuple[str, ...]
+
+
 class HeldOut(BaseModel):
     """A file of config/heldout: messages to be judged by, never to learn from."""
 
@@ -47,21 +57,24 @@ class Corpus:
 
 def read_corpus(config: Path, programme: Programme) -> Corpus:
     """Scenarios, none-messages, held-out messages and the brand's own words; raises `ConfigError`."""
-    files = read_folder(config / "scenarios", Scenario)
+    files = read_scenarios(config)
     problems = [
         f"{config}/scenarios/{stem}.yaml:1: id: {scenario.id} is not the file's name; rename one of them"
         for stem, scenario in files.items()
         if scenario.id != stem
     ]
-    if NONE not in files:
-        problems.append(f"{config}/scenarios/none.yaml: no such file; add messages that carry no scenario")
     if problems:
         raise ConfigError(problems)
-    none = tuple(example.text for example in files.pop(NONE).examples)
+    none = read(config / "scenarios" / f"{NONE}.yaml", NoneFile).examples
     heldout = tuple(
         labelled for file in read_folder(config / "heldout", HeldOut).values() for labelled in _labelled(file)
     )
     return Corpus(tuple(files.values()), none, heldout, read_lexicon(config, programme))
+
+
+def read_scenarios(config: Path) -> dict[str, Scenario]:
+    """Every scenario by its id; raises `ConfigError`."""
+    return read_folder(config / "scenarios", Scenario, without=NONE)
 
 
 def read_lexicon(config: Path, programme: Programme) -> tuple[str, ...]:
@@ -112,12 +125,10 @@ def load_brand(settings: Settings) -> Brand:
     """Everything a brand configured, checked whole; raises `ConfigError` and changes nothing."""
     config = settings.paths.config
     programme = read_programme(config)
-    scenarios = read_folder(config / "scenarios", Scenario)
-    scenarios.pop(NONE, None)
     rules = settings.followup
     return Brand(
         programme=programme,
-        scenarios=scenarios,
+        scenarios=read_scenarios(config),
         replies=read_replies(config),
         understanding=load_classifier(settings.paths.models, read_lexicon(config, programme)),
         staff=Staff(settings.wecom.default_rep, settings.wecom.supervisor),

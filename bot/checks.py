@@ -8,12 +8,12 @@ from pathlib import Path
 from jinja2 import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from bot.brands import NONE, read_corpus, read_programme, read_replies
+from bot.brands import read_corpus, read_programme, read_replies, read_scenarios
 from bot.settings import Settings, SettingsError, load_settings
-from bot.yaml_files import ConfigError, read_folder
+from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
-from intents.scenarios import SCENARIO_IDS, Scenario, conflicts
+from intents.scenarios import SCENARIO_IDS, conflicts
 
 
 def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
@@ -45,16 +45,16 @@ def _replies(config: Path) -> Iterable[str]:
 
 
 def _scenarios(config: Path) -> Iterable[str]:
-    files = read_folder(config / "scenarios", Scenario)
+    files = read_scenarios(config)
     for missing in sorted(set(SCENARIO_IDS) - files.keys()):
         yield f"{config}/scenarios/{missing}.yaml: no such file; add the scenario"
-    for unknown in sorted(files.keys() - set(SCENARIO_IDS) - {NONE}):
+    for unknown in sorted(files.keys() - set(SCENARIO_IDS)):
         yield f"{config}/scenarios/{unknown}.yaml: not a known scenario; add it to intents/scenarios.py or remove it"
     for stem, scenario in files.items():
         place = f"{config}/scenarios/{stem}.yaml"
         if stem in registry.SCENARIOS and scenario.says:
             yield f"{place}: says: this scenario is answered by code; remove the texts"
-        if stem not in registry.SCENARIOS and stem != NONE:
+        if stem not in registry.SCENARIOS:
             yield from (
                 f"{place}: says: nothing for {channel}; add a reply"
                 for channel in sorted(AUTOMATIC_CHANNELS - scenario.says.keys())

@@ -11,7 +11,7 @@ import structlog
 from bot.brands import BrandHolder
 from bot.clock import Clock
 from bot.database import Database
-from bot.metrics import WorkMetrics
+from bot.work_metrics import WorkMetrics
 from handlers.followup import sop
 from handlers.talk import inbox, outbox
 from loyalty.ledger import expire_due, release_due_holds

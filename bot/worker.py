@@ -12,7 +12,7 @@ import structlog
 
 from bot.clock import Clock, monotonic_s
 from bot.database import Database, is_transient
-from bot.metrics import WorkMetrics
+from bot.work_metrics import WorkMetrics
 from bot.settings import Work
 from handlers.brand import Brand
 from handlers.react import Decided, react

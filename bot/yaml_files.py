@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,11 +36,13 @@ def read(path: Path, model: type[ModelT]) -> ModelT:
         raise ConfigError([_describe(path, tree, item) for item in error.errors()]) from error
 
 
-def read_folder(folder: Path, model: type[ModelT]) -> dict[str, ModelT]:
-    """Every *.yaml of a folder by its stem, checked; raises `ConfigError` with the problems of all files."""
+def read_folder(folder: Path, model: type[ModelT], without: str = "") -> dict[str, ModelT]:
+    """Every *.yaml of a folder but `without` by its stem; raises `ConfigError` with the problems of all files."""
     found: dict[str, ModelT] = {}
     problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
+        if path.stem == without:
+            continue
         try:
             found[path.stem] = read(path, model)
         except ConfigError as error:
@@ -73,6 +76,8 @@ def _plain(tree: Any) -> Any:
         return [_plain(value) for value in tree]
     if isinstance(tree, bool) or tree is None:
         return tree
+    if isinstance(tree, datetime):
+        return datetime.combine(tree.date(), tree.time(), tree.tzinfo)
     for kind in (int, float, str):
         if isinstance(tree, kind):
             return kind(tree)

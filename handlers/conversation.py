@@ -17,7 +17,9 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     """The scene of one message. `hushed` are topics that were spoken of lately and are not said again."""
     found = [scored.id for scored in turn.verdict.scenarios]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
-    if "opt_out" in urgent:
+    if turn.is_automatic and consent.asks_to_resume(turn.text):
+        yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
+    elif "opt_out" in urgent:
         yield from _urgent(turn, ["opt_out"])
     elif is_paused:
         yield Silent("a person has taken over here")
@@ -74,9 +76,7 @@ def _digress(turn: Turn, found: list[str]) -> Scene:
 
 
 def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
-    if turn.is_automatic and consent.asks_to_resume(turn.text):
-        yield from consent.resume(turn)
-    elif turn.is_automatic and redemption.asks_undo(turn.text):
+    if turn.is_automatic and redemption.asks_undo(turn.text):
         yield from redemption.ask_undo(turn)
     elif found:
         for scenario in _in_order(found):

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from filelock import FileLock
 
+from bot.brands import load_brand
 from bot.database import Database
+from bot.settings import load_settings
+from bot.trainings import train_model
+from handlers.brand import Brand
+from intents import shelf
 from loyalty.storage import Base
 
+CONFIG = Path(__file__).resolve().parents[1] / "config"
 POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /etc/postgresql) main start"
 
@@ -64,3 +71,22 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     Base.metadata.create_all(database.engine)
     yield database
     database.dispose()
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shelf with a model trained from config/, made once a run however many processes test."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "models"
+    with FileLock(str(root) + ".lock"):
+        if shelf.current(root) is None:
+            settings = load_settings(paths={"config": CONFIG, "models": root})
+            shelf.promote(root, train_model(settings, lambda _done, _all: None))
+    return root
+
+
+@pytest.fixture(scope="session")
+def brand(models: Path) -> Brand:
+    """The sample brand of config/ with its own model, 刘阳 as default rep and 王莉 as supervisor."""
+    staff = {"default_rep": "liuyang", "supervisor": "wangli"}
+    return load_brand(load_settings(paths={"config": CONFIG, "models": models}, wecom=staff))

@@ -42,14 +42,14 @@ class Replies:
                 raise ReplyError(f"reply {name}: {error}; mend the template") from error
         self._loose = dict(templates)
 
-    def render(self, name: str, **variables: Any) -> str:
+    def render(self, name: str, /, **variables: Any) -> str:
         """The text of one reply; raises `ReplyError` for a name that is not configured."""
         try:
             return self._compiled[name].render(variables).strip()
         except KeyError:
             raise ReplyError(f"reply {name} is missing in config/replies.yaml; add it") from None
 
-    def render_text(self, template: str, **variables: Any) -> str:
+    def render_text(self, template: str, /, **variables: Any) -> str:
         """A text that stands elsewhere in config/, such as `says` of a scenario, under the same rules."""
         return self._environment.from_string(template).render(variables).strip()
 

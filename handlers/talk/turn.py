@@ -130,7 +130,7 @@ class Turn:
         """Whether a program may answer here by itself."""
         return self.message.channel in AUTOMATIC_CHANNELS
 
-    def reply(self, name: str, **variables: Any) -> str:
+    def reply(self, name: str, /, **variables: Any) -> str:
         """A configured text with the customer's name and the programme's words filled in."""
         return self.brand.replies.render(name, **(self._known() | variables))
 
