@@ -10,7 +10,7 @@ import numpy as np
 
 from intents.cues import find_cues, keywords_verdict
 from intents.features import framed, shorten
-from intents.model import Floats, LinearModel
+from intents.model import Floats, LinearModel, Present
 from intents.text import normalise
 
 FALLBACK_MODEL = "keywords"
@@ -74,23 +74,23 @@ class Classifier:
             raise ValueError(f"{len(texts)} texts came with {len(chats)} chats; pass one chat per text")
         if self._model is None:
             return [_by_keywords(text) for text in texts]
-        scores = self._model.score(texts)
+        messages = [self._model.present(text) for text in texts]
+        scores = self._model.calibrate(self._model.margins_of(messages))
         if not np.isfinite(scores).all():
             # Weights that went bad must not stop a dialog; the degraded mark raises the alarm.
             return [_by_keywords(text) for text in texts]
-        judged = zip(texts, chats, scores, strict=True)
-        return [self._judge(self._model, text, chat, row) for text, chat, row in judged]
+        judged = zip(texts, chats, messages, scores, strict=True)
+        return [self._judge(self._model, *one) for one in judged]
 
-    def _judge(self, model: LinearModel, text: str, chat: str, row: Floats) -> Verdict:
+    def _judge(self, model: LinearModel, text: str, chat: str, message: Present, row: Floats) -> Verdict:
         cuts = model.private if chat in PRIVATE_CHATS else model.group
-        fired = np.flatnonzero(row >= cuts)
-        rest = [at for at in np.argsort(-row, kind="stable")[: len(fired) + 2] if row[at] < cuts[at]]
-        scenarios = _scored(model, row, sorted(fired, key=lambda at: -row[at]))
-        near = _scored(model, row, [at for at in rest if row[at] >= _FAINTEST])
+        order = [at for at in (-row).argsort(kind="stable").tolist() if row[at] >= min(_FAINTEST, cuts[at])]
+        scenarios = _scored(model, row, [at for at in order if row[at] >= cuts[at]])
+        near = _scored(model, row, [at for at in order if row[at] < cuts[at]][:2])
         return Verdict(
             scenarios=scenarios,
             unsure=_is_unsure(scenarios, near),
-            reasons=_reasons(model, text, scenarios, near),
+            reasons=_reasons(model, text, message, scenarios, near),
             near=near,
             model=self.version,
             degraded=False,
@@ -108,20 +108,21 @@ def _is_unsure(scenarios: Sequence[Scored], near: Sequence[Scored]) -> bool:
 
 
 def _reasons(
-    model: LinearModel, text: str, scenarios: Sequence[Scored], near: Sequence[Scored]
+    model: LinearModel, text: str, message: Present, scenarios: Sequence[Scored], near: Sequence[Scored]
 ) -> tuple[str, ...]:
     if not scenarios and not near:
         return ()
-    told = [f"{found.id} {found.score:.2f}: {_weighed(model, text, found.id)}" for found in scenarios]
-    told += [f"{found.id} {found.score:.2f} 不够: {_weighed(model, text, found.id)}" for found in near[:1]]
-    return (*told, *(f"{cue.kind}: {cue.words}" for cue in find_cues(shorten(normalise(text)))))
+    plain = shorten(normalise(text))
+    frame = framed(plain)
+    told = [f"{one.id} {one.score:.2f}: {_weighed(model, message, frame, one.id)}" for one in scenarios]
+    told += [f"{one.id} {one.score:.2f} 不够: {_weighed(model, message, frame, one.id)}" for one in near[:1]]
+    return (*told, *(f"{cue.kind}: {cue.words}" for cue in find_cues(plain)))
 
 
-def _weighed(model: LinearModel, text: str, label: str) -> str:
+def _weighed(model: LinearModel, message: Present, frame: str, label: str) -> str:
     """The words that weighed most, without those that stand inside one another."""
     shown: list[str] = []
-    frame = framed(normalise(text))
-    for name, _ in model.explain(text, label, most=20):
+    for name, _ in model.explain(message, label, most=20):
         word = name.translate(_SHOWN_MARKS)
         # Classes of words and cues weigh too, but only what the person wrote is shown.
         if not word or word not in frame or any(word in other or other in word for other in shown):

@@ -19,6 +19,8 @@ from intents.text import normalise
 from intents.words import Cutter
 
 Floats = NDArray[np.float32]
+# Rows of the weights and their values, in step.
+Present = tuple[list[int], list[float]]
 
 FORMAT = 1
 ARRAYS_FILE = "weights.npz"
@@ -66,27 +68,31 @@ class LinearModel:
 
     def margins(self, texts: Sequence[str]) -> Floats:
         """What the linear models say before calibration, shape (texts, labels)."""
-        if len(texts) == 1:
-            rows, values = self._rows_of(texts[0])
-            found = np.array(values, np.float32) @ self.weights[rows]
+        return self.margins_of([self.present(text) for text in texts])
+
+    def margins_of(self, messages: Sequence[Present]) -> Floats:
+        """Margins of messages whose features were looked up by `present`, shape (messages, labels)."""
+        if len(messages) == 1:
+            rows, values = messages[0]
+            found = np.array(values, np.float32) @ self.weights[rows] if rows else 0.0
             return np.asarray(found + self.intercepts, np.float32)[None, :]
-        parts = [self._chunk(texts[at : at + CHUNK]) for at in range(0, len(texts), CHUNK)]
+        parts = [self._chunk(messages[at : at + CHUNK]) for at in range(0, len(messages), CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 
-    def _chunk(self, texts: Sequence[str]) -> Floats:
+    def _chunk(self, messages: Sequence[Present]) -> Floats:
         rows: list[int] = []
         values: list[float] = []
         starts: list[int] = []
-        for text in texts:
+        for own_rows, own_values in messages:
             starts.append(len(rows))
-            own_rows, own_values = self._rows_of(text)
-            # reduceat needs at least one entry a text; a zero changes nothing.
+            # reduceat needs at least one entry a message; a zero changes nothing.
             rows += own_rows or [0]
             values += own_values or [0.0]
         products = self.weights[rows] * np.array(values, np.float32)[:, None]
         return np.asarray(np.add.reduceat(products, starts, axis=0) + self.intercepts, np.float32)
 
-    def _rows_of(self, text: str) -> tuple[list[int], list[float]]:
+    def present(self, text: str) -> Present:
+        """Rows and values of the known features of any string."""
         rows: list[int] = []
         values: list[float] = []
         squares = self._squares
@@ -106,9 +112,9 @@ class LinearModel:
             values += [value / length for value in damped]
         return rows, values
 
-    def explain(self, text: str, label: str, most: int = 4) -> list[tuple[str, float]]:
-        """The features of a text that spoke for a label, strongest first: (name, part of the margin)."""
-        rows, values = self._rows_of(text)
+    def explain(self, message: Present, label: str, most: int = 4) -> list[tuple[str, float]]:
+        """The features of a message that spoke for a label, strongest first: (name, part of the margin)."""
+        rows, values = message
         if not rows:
             return []
         parts = np.array(values, np.float32) * self.weights[rows, self.labels.index(label)]
