@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from loyalty.errors import UnknownMember
 from loyalty.tables import PROGRAMME_OWNER, Account, AccountBalance, Member
 from loyalty.writing import insert_new
+
+_BY_NAME = select(Account.id, Account.owner, Account.asset, Account.kind).where(
+    tuple_(Account.owner, Account.asset, Account.kind).in_(bindparam("names", expanding=True)))
+_LOCKED = (
+    select(AccountBalance.account_id, AccountBalance.balance)
+    .where(AccountBalance.account_id.in_(bindparam("ids", expanding=True)))
+    .order_by(AccountBalance.account_id)
+    .with_for_update()
+)
 
 AVAILABLE, HELD = "available", "held"
 ISSUED, BURNED, LAPSED = "issued", "burned", "lapsed"
@@ -33,8 +42,7 @@ def find_accounts(session: Session, names: Collection[AccountName]) -> dict[Acco
     """Ids of the accounts that are open."""
     if not names:
         return {}
-    wanted = tuple_(Account.owner, Account.asset, Account.kind).in_(sorted(set(names)))
-    rows = session.execute(select(Account.id, Account.owner, Account.asset, Account.kind).where(wanted))
+    rows = session.execute(_BY_NAME, {"names": sorted(set(names))})
     return {AccountName(row.owner, row.asset, row.kind): row.id for row in rows}
 
 
@@ -54,12 +62,7 @@ def open_accounts(session: Session, names: Collection[AccountName]) -> dict[Acco
 
 def lock_accounts(session: Session, account_ids: Collection[int]) -> dict[int, int]:
     """Balance of each member account, its row locked until the transaction ends; always in id order."""
-    rows = session.execute(
-        select(AccountBalance.account_id, AccountBalance.balance)
-        .where(AccountBalance.account_id.in_(sorted(account_ids)))
-        .order_by(AccountBalance.account_id)
-        .with_for_update()
-    )
+    rows = session.execute(_LOCKED, {"ids": sorted(account_ids)})
     return {row.account_id: row.balance for row in rows}
 
 

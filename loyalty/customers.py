@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import BindParameter, bindparam, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from loyalty.errors import IdentityTaken, UnknownMember
@@ -17,6 +17,19 @@ from loyalty.writing import insert_new
 
 PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 """What a name or number from outside may consist of: at least one character, none of them a control character."""
+
+
+# Statements that every batch of messages sends are built once: building one costs more than running it.
+_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
+_BY_IDENTITY = select(MemberIdentity.kind, MemberIdentity.value, MemberIdentity.member_id).where(
+    tuple_(MemberIdentity.kind, MemberIdentity.value).in_(bindparam("identities", expanding=True)))
+_PROFILES = select(Member.id, Member.name, Member.joined_at, Member.opted_out_at, Member.tier).where(
+    Member.id.in_(_IDS))
+_OF_KIND = (
+    select(MemberIdentity.member_id, MemberIdentity.value)
+    .where(MemberIdentity.member_id.in_(_IDS), MemberIdentity.kind == bindparam("kind"))
+    .order_by(MemberIdentity.id)
+)
 
 
 class Identity(NamedTuple):
@@ -41,8 +54,7 @@ def find_many(session: Session, identities: Collection[tuple[str, str]]) -> dict
     """Member id of every identity that is known; the others are left out."""
     if not identities:
         return {}
-    wanted = tuple_(MemberIdentity.kind, MemberIdentity.value).in_(sorted(set(map(tuple, identities))))
-    rows = session.execute(select(MemberIdentity.kind, MemberIdentity.value, MemberIdentity.member_id).where(wanted))
+    rows = session.execute(_BY_IDENTITY, {"identities": sorted(set(map(tuple, identities)))})
     return {(kind, value): member_id for kind, value, member_id in rows}
 
 
@@ -84,20 +96,13 @@ def attach(session: Session, member_id: int, kind: str, value: str, evidence: st
 
 def profiles(session: Session, member_ids: Collection[int]) -> dict[int, Profile]:
     """Profiles of the members that exist, in one statement."""
-    rows = session.execute(
-        select(Member.id, Member.name, Member.joined_at, Member.opted_out_at, Member.tier)
-        .where(Member.id.in_(list(member_ids)))
-    )
+    rows = session.execute(_PROFILES, {"ids": list(member_ids)})
     return {row.id: Profile(row.id, row.name or "", row.joined_at, row.opted_out_at, row.tier) for row in rows}
 
 
 def identities_of(session: Session, member_ids: Collection[int], kind: str) -> dict[int, str]:
     """The newest identity of this kind of each member that has one."""
-    rows = session.execute(
-        select(MemberIdentity.member_id, MemberIdentity.value)
-        .where(MemberIdentity.member_id.in_(list(member_ids)), MemberIdentity.kind == kind)
-        .order_by(MemberIdentity.id)
-    )
+    rows = session.execute(_OF_KIND, {"ids": list(member_ids), "kind": kind})
     return {row.member_id: row.value for row in rows}
 
 

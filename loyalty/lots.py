@@ -9,13 +9,42 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, cast, func, or_, select
+from sqlalchemy import BigInteger, BindParameter, Select, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from loyalty.tables import Lot, LotUse
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 UNBORN = 1 << 62
+
+# Statements of the hot path are built once: building one costs more than running it.
+_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
+_LOTS = select(Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, Lot.transfer_id)
+_BY_ID = _LOTS.where(Lot.id.in_(_IDS))
+_BORN = _LOTS.where(Lot.transfer_id.in_(_IDS))
+_TAKEN = (
+    select(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
+           cast(func.sum(LotUse.amount), BigInteger).label("net"))
+    .join(Lot, Lot.id == LotUse.lot_id)
+    .where(LotUse.spend_id.in_(_IDS))
+    .group_by(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining)
+)
+
+
+def _open_statement() -> Select[*tuple[Any, ...]]:
+    """Open lots with what lies before each of them in the order of spending, and the total of their account."""
+    soonest = (Lot.expires_at.asc().nulls_last(), Lot.id)
+    running = func.sum(Lot.remaining).over(partition_by=Lot.account_id, order_by=soonest)
+    total = func.sum(Lot.remaining).over(partition_by=Lot.account_id)
+    lots = select(
+        Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
+        cast(running - Lot.remaining, BigInteger).label("before"), cast(total, BigInteger).label("total"),
+    ).where(Lot.account_id.in_(bindparam("accounts", expanding=True)), Lot.remaining > 0,
+            or_(Lot.expires_at.is_(None), Lot.expires_at > bindparam("at"))).subquery()
+    return select(lots).where(lots.c.before < bindparam("need"))
+
+
+_OPEN = _open_statement()
 
 
 @dataclass(slots=True, eq=False)
@@ -117,8 +146,8 @@ def load_open(session: Session, book: LotBook, needs: Mapping[int, int]) -> None
     """Read of each account the lots that cover its need, and what it has available in all."""
     if not needs:
         return
-    open_lots = _open_lots(needs.keys(), book.at).subquery()
-    for row in session.execute(select(open_lots).where(open_lots.c.before < max(needs.values()))):
+    wanted = {"accounts": sorted(needs), "at": book.at, "need": max(needs.values())}
+    for row in session.execute(_OPEN, wanted):
         book.add(row)
         book.available[row.account_id] = row.total
 
@@ -126,7 +155,7 @@ def load_open(session: Session, book: LotBook, needs: Mapping[int, int]) -> None
 def load_by_id(session: Session, book: LotBook, lot_ids: Collection[int]) -> None:
     """Read these lots, lapsed or not."""
     if lot_ids:
-        for row in session.execute(_lots().where(Lot.id.in_(sorted(lot_ids)))):
+        for row in session.execute(_BY_ID, {"ids": sorted(lot_ids)}):
             book.add(row)
 
 
@@ -134,35 +163,13 @@ def load_taken(session: Session, book: LotBook, spend_ids: Collection[int]) -> N
     """Read what each spend took and was not given back yet."""
     if not spend_ids:
         return
-    net = cast(func.sum(LotUse.amount), BigInteger).label("net")
-    rows = session.execute(
-        select(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, net)
-        .join(Lot, Lot.id == LotUse.lot_id)
-        .where(LotUse.spend_id.in_(sorted(spend_ids)))
-        .group_by(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining)
-    )
-    for row in rows:
+    for row in session.execute(_TAKEN, {"ids": sorted(spend_ids)}):
         book.taken[row.spend_id].append(Use(book.add(row), row.net))
 
 
 def load_born(session: Session, book: LotBook, transfer_ids: Collection[int]) -> None:
     """Read the lots that these transfers made."""
     if transfer_ids:
-        for row in session.execute(_lots().where(Lot.transfer_id.in_(sorted(transfer_ids)))):
+        for row in session.execute(_BORN, {"ids": sorted(transfer_ids)}):
             book.born_of[row.transfer_id] = book.add(row)
-
-
-def _lots() -> Select[*tuple[Any, ...]]:
-    return select(Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, Lot.transfer_id)
-
-
-def _open_lots(account_ids: Collection[int], at: datetime) -> Select[*tuple[Any, ...]]:
-    soonest = (Lot.expires_at.asc().nulls_last(), Lot.id)
-    running = func.sum(Lot.remaining).over(partition_by=Lot.account_id, order_by=soonest)
-    total = func.sum(Lot.remaining).over(partition_by=Lot.account_id)
-    return select(
-        Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
-        cast(running - Lot.remaining, BigInteger).label("before"), cast(total, BigInteger).label("total"),
-    ).where(Lot.account_id.in_(sorted(account_ids)), Lot.remaining > 0,
-            or_(Lot.expires_at.is_(None), Lot.expires_at > at))
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
-from sqlalchemy import JSON, case, func, literal, select
+from sqlalchemy import JSON, Select, bindparam, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from loyalty.balances import balance_of
@@ -77,6 +77,17 @@ class Purchase:
 _ITEMS = TypeAdapter(tuple[Item, ...])
 
 
+def _last_statement() -> Select[*tuple[Any, ...]]:
+    newest = func.row_number().over(partition_by=Order.member_id, order_by=(Order.paid_at.desc(), Order.id.desc()))
+    ranked = (select(Order.member_id, Order.paid_at, Order.items, newest.label("place"))
+              .where(Order.member_id.in_(bindparam("members", expanding=True))).subquery())
+    return (select(ranked).where(ranked.c.place <= bindparam("limit"))
+            .order_by(ranked.c.member_id, ranked.c.place))
+
+
+_LAST = _last_statement()
+
+
 def record(session: Session, order: OrderIn, programme: Programme, at: datetime) -> OrderOutcome:
     """Store an order and let it earn; the same again changes nothing.
 
@@ -106,10 +117,7 @@ def record(session: Session, order: OrderIn, programme: Programme, at: datetime)
 
 def purchases(session: Session, member_ids: Collection[int], limit: int = 5) -> dict[int, tuple[Purchase, ...]]:
     """The last `limit` orders of each member that has any, newest first."""
-    newest = func.row_number().over(partition_by=Order.member_id, order_by=(Order.paid_at.desc(), Order.id.desc()))
-    ranked = (select(Order.member_id, Order.paid_at, Order.items, newest.label("place"))
-              .where(Order.member_id.in_(list(member_ids))).subquery())
-    rows = session.execute(select(ranked).where(ranked.c.place <= limit).order_by(ranked.c.member_id, ranked.c.place))
+    rows = session.execute(_LAST, {"members": list(member_ids), "limit": limit})
     found: dict[int, list[Purchase]] = defaultdict(list)
     for row in rows:
         found[row.member_id].append(Purchase(row.paid_at, _ITEMS.validate_python(row.items)))

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, bindparam, cast, func, select, update
+from sqlalchemy import BigInteger, Select, bindparam, cast, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, AccountName, lock_accounts, open_accounts
@@ -16,6 +17,32 @@ from loyalty.lots import UNBORN, LotBook, OpenLot, Use, load_born, load_by_id, l
 from loyalty.movements import Movement, Posted
 from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer, table_of
 from loyalty.writing import insert_new, insert_rows
+
+# Statements of the hot path are built once: building one costs more than running it.
+_LOTS, _HOLDS, _BALANCES = table_of(Lot), table_of(Hold), table_of(AccountBalance)
+_SET_REMAINING = update(_LOTS).where(_LOTS.c.id == bindparam("lot_id")).values(remaining=bindparam("left"))
+_SET_STATE = update(_HOLDS).where(_HOLDS.c.transfer_id == bindparam("hold_id")).values(state=bindparam("new_state"))
+_ADD_TO_BALANCE = (update(_BALANCES).where(_BALANCES.c.account_id == bindparam("account"))
+                   .values(balance=_BALANCES.c.balance + bindparam("delta")))
+_BY_KEY = select(Transfer.key, Transfer.id, Transfer.body_hash).where(
+    Transfer.key.in_(bindparam("keys", expanding=True)))
+
+
+def _targets_statement() -> Select[*tuple[Any, ...]]:
+    debit, credit, undoing = aliased(Account), aliased(Account), aliased(Transfer)
+    reversed = (select(func.coalesce(cast(func.sum(undoing.amount), BigInteger), 0))
+                .where(undoing.reverses == Transfer.id).scalar_subquery())
+    return (
+        select(Transfer.id, Transfer.amount, Transfer.asset, debit.owner, debit.kind, credit.owner, credit.kind,
+               Transfer.pending_of, reversed, Hold.state, Hold.expires_at)
+        .join(debit, debit.id == Transfer.debit_id)
+        .join(credit, credit.id == Transfer.credit_id)
+        .outerjoin(Hold, Hold.transfer_id == Transfer.id)
+        .where(Transfer.id.in_(bindparam("ids", expanding=True)))
+    )
+
+
+_TARGETS = _targets_statement()
 
 
 @dataclass(slots=True)
@@ -213,11 +240,7 @@ class Batch:
         for row in made:
             born[row.transfer_id].id = row.id
         if changed:
-            lots = table_of(Lot)
-            self.session.execute(
-                update(lots).where(lots.c.id == bindparam("lot_id")).values(remaining=bindparam("left")),
-                [{"lot_id": lot.id, "left": lot.remaining} for lot in changed],
-            )
+            self.session.execute(_SET_REMAINING, [{"lot_id": lot.id, "left": lot.remaining} for lot in changed])
 
     def _write_holds(self, rows: Sequence[tuple[int, Decided]]) -> None:
         insert_rows(self.session, Hold, [
@@ -226,11 +249,7 @@ class Batch:
         ])
         ended = [self.targets[decided.movement.pending_of] for _, decided in rows if decided.movement.pending_of]
         if ended:
-            holds = table_of(Hold)
-            self.session.execute(
-                update(holds).where(holds.c.transfer_id == bindparam("hold_id")).values(state=bindparam("new_state")),
-                [{"hold_id": hold.id, "new_state": hold.hold_state} for hold in ended],
-            )
+            self.session.execute(_SET_STATE, [{"hold_id": hold.id, "new_state": hold.hold_state} for hold in ended])
 
     def _write_balances(self) -> None:
         deltas: dict[int, int] = defaultdict(int)
@@ -238,17 +257,13 @@ class Batch:
             for name, sign in ((decided.movement.debit, -1), (decided.movement.credit, 1)):
                 if name.of_member:
                     deltas[self.accounts[name]] += sign * decided.movement.amount
-        balances = table_of(AccountBalance)
-        self.session.execute(
-            update(balances).where(balances.c.account_id == bindparam("account"))
-            .values(balance=balances.c.balance + bindparam("delta")),
-            [{"account": account_id, "delta": delta} for account_id, delta in sorted(deltas.items())],
-        )
+        self.session.execute(_ADD_TO_BALANCE, [
+            {"account": account_id, "delta": delta} for account_id, delta in sorted(deltas.items())])
 
 
 def _posted_before(session: Session, keys: Collection[str]) -> dict[str, tuple[int, str]]:
     """Id and body hash of every key that is in the ledger."""
-    rows = session.execute(select(Transfer.key, Transfer.id, Transfer.body_hash).where(Transfer.key.in_(sorted(keys))))
+    rows = session.execute(_BY_KEY, {"keys": sorted(keys)})
     return {row.key: (row.id, row.body_hash) for row in rows}
 
 
@@ -256,17 +271,7 @@ def _targets(session: Session, movements: Sequence[Movement]) -> dict[int, Targe
     wanted = {id for movement in movements for id in (movement.pending_of, movement.reverses) if id}
     if not wanted:
         return {}
-    debit, credit, undoing = aliased(Account), aliased(Account), aliased(Transfer)
-    reversed = (select(func.coalesce(cast(func.sum(undoing.amount), BigInteger), 0))
-                .where(undoing.reverses == Transfer.id).scalar_subquery())
-    rows = session.execute(
-        select(Transfer.id, Transfer.amount, Transfer.asset, debit.owner, debit.kind, credit.owner, credit.kind,
-               Transfer.pending_of, reversed, Hold.state, Hold.expires_at)
-        .join(debit, debit.id == Transfer.debit_id)
-        .join(credit, credit.id == Transfer.credit_id)
-        .outerjoin(Hold, Hold.transfer_id == Transfer.id)
-        .where(Transfer.id.in_(sorted(wanted)))
-    )
+    rows = session.execute(_TARGETS, {"ids": sorted(wanted)})
     return {
         id: Target(id, amount, AccountName(giver, asset, from_kind), AccountName(taker, asset, to_kind), *rest)
         for id, amount, asset, giver, from_kind, taker, to_kind, *rest in rows

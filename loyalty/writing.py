@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row
+from sqlalchemy import ColumnElement, Executable, Row
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -21,9 +22,7 @@ def insert_new(session: Session, entity: type[Base], rows: Rows, returning: Sequ
     """Insert the rows whose unique keys are free, in the order given; the named columns of those inserted."""
     if not rows:
         return []
-    table = table_of(entity)
-    statement = _insert(session, entity).on_conflict_do_nothing()
-    return list(session.execute(statement.returning(*(table.c[name] for name in returning)), rows))
+    return list(session.execute(_insert_new(_dialect(session), entity, tuple(returning)), rows))
 
 
 def insert_rows(session: Session, entity: type[Base], rows: Rows) -> None:
@@ -35,7 +34,8 @@ def insert_rows(session: Session, entity: type[Base], rows: Rows) -> None:
 def upsert_row(session: Session, entity: type[Base], row: Mapping[str, Any], on: Sequence[str],
                changes: Mapping[str, ColumnElement[Any]]) -> None:
     """Insert one row, or apply `changes` to the row that has its key already."""
-    session.execute(_insert(session, entity).on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
+    statement = _insert(_dialect(session), entity)
+    session.execute(statement.on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
 
 
 def body_hash(body: object) -> str:
@@ -44,8 +44,19 @@ def body_hash(body: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _insert(session: Session, entity: type[Base]) -> postgresql.Insert:
+@cache
+def _insert_new(dialect: str, entity: type[Base], returning: tuple[str, ...]) -> Executable:
+    """Built once a kind: building a statement costs more than running it."""
+    columns = (table_of(entity).c[name] for name in returning)
+    return _insert(dialect, entity).on_conflict_do_nothing().returning(*columns)
+
+
+def _dialect(session: Session) -> str:
+    return session.get_bind().dialect.name
+
+
+def _insert(dialect: str, entity: type[Base]) -> postgresql.Insert:
     """Both dialects' inserts offer the same conflict clauses; only their classes differ."""
-    if session.get_bind().dialect.name == "postgresql":
+    if dialect == "postgresql":
         return postgresql.insert(table_of(entity))
     return sqlite.insert(table_of(entity))  # type: ignore[return-value]

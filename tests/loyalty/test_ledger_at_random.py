@@ -17,7 +17,7 @@ from loyalty.balances import balances
 from loyalty.customers import resolve
 from loyalty.errors import HoldClosed, LoyaltyError, NotEnough, NotReversible
 
-STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", "1200"))
+STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", "2000"))
 MEMBERS = 4
 
 
@@ -187,7 +187,7 @@ class Life:
 
 
 def test_random_lives_keep_the_books(database: Database, noon: datetime) -> None:
-    """After every step ledger and model agree; the audit finds nothing along the way."""
+    """All along ledger and model agree on everybody, and the audit finds nothing."""
     seed = int(os.environ.get("HUITOU_LEDGER_SEED", str(random.randrange(1 << 32))))
     print(f"HUITOU_LEDGER_SEED={seed}")
     steps = STEPS if database.is_sqlite else STEPS // 4
@@ -195,7 +195,8 @@ def test_random_lives_keep_the_books(database: Database, noon: datetime) -> None
         life = Life(session, seed, noon)
         for number in range(steps):
             life.step()
-            life.compare()
-            if number % 300 == 299:
+            if number % 5 == 4:
+                life.compare()
+            if number % 500 == 499:
                 assert findings(session) == [], f"seed {seed}, step {number}"
         assert findings(session) == [], f"seed {seed}"
