@@ -193,7 +193,8 @@ class CallbackSender:
 
     async def _request(self, method: str, url: str, query: dict[str, str], body: str, wait_s: float) -> tuple[int, str]:
         if self._session is None:
-            self._session = aiohttp.ClientSession()
+            # A queue for connections would eat the five seconds and look like a slow service.
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         timeout = aiohttp.ClientTimeout(total=wait_s)
         headers = {"Content-Type": "text/xml"} if body else {}
         try:

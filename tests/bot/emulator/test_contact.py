@@ -166,3 +166,30 @@ def test_reset_goes_back_to_the_seed(platform: Platform) -> None:
     assert platform.chat(f"group:{GROUP}") == []
     assert QING in platform.state.customers
     assert platform.state.next_number() > before
+
+
+def test_half_add_then_full_add(platform: Platform) -> None:
+    """Both events carry a code, and only one welcome goes out; talking voids a code."""
+    half = platform.act("contact", action="half", staff="wangli", customer=QING)["welcome_code"]
+    full = platform.act("contact", action="add", staff="wangli", customer=QING)["welcome_code"]
+    hello = {"text": {"content": "你好呀"}}
+    assert platform.call("externalcontact/send_welcome_msg", welcome_code=half, **hello)["errcode"] == 0
+    assert platform.call("externalcontact/send_welcome_msg", welcome_code=full, **hello)["errcode"] == 41051
+    other = platform.act("contact", action="add", staff="wangli", customer="wmAAAA0002")["welcome_code"]
+    platform.act("say", **{"as": "wmAAAA0002", "in": "private", "with": "wangli", "text": "你好"})
+    assert platform.call("externalcontact/send_welcome_msg", welcome_code=other, **hello)["errcode"] == 41051
+
+
+def test_strange_settings_are_refused(platform: Platform) -> None:
+    """A limit, a switch or a field that does not exist is named, and nothing is changed."""
+    for name, body in (
+        ("limits", {"kf_message": 3}),
+        ("limits", {"kf_messages": "three"}),
+        ("callbacks", {"resend_on": "never"}),
+        ("callbacks", {"retries": 3}),
+    ):
+        with pytest.raises(ValueError, match=r"kf_message|resend_on|retries"):
+            platform.act(name, **body)
+    with pytest.raises(PhoneError, match="fail_sends"):
+        platform.act("kf_switches", fail=1)
+    assert platform.state.limits.kf_messages == 5

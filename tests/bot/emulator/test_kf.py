@@ -225,3 +225,16 @@ def test_customer_data_for_the_active_only(platform: Platform) -> None:
     assert platform.call("kf/account/list")["account_list"][0]["open_kfid"] == KF
     assert platform.get("kf/servicer/list", open_kfid=KF)["servicer_list"][0]["status"] == 0
     assert platform.call("kf/sync_msg", open_kfid="wkNONE")["errcode"] == 95004
+
+
+def test_customer_blocks_pushes(platform: Platform) -> None:
+    """After the customer blocked the account an accepted message fails with type 10."""
+    ask(platform)
+    platform.act("kf_block", customer=QING, on=True)
+    assert send(platform)["errcode"] == 0
+    events = [item["event"] for item in platform.call("kf/sync_msg", open_kfid=KF)["msg_list"][1:]]
+    assert [item["event_type"] for item in events] == ["reject_customer_msg_switch_change", "msg_send_fail"]
+    assert (events[0]["reject_switch"], events[1]["fail_type"]) == (1, 10)
+    platform.act("kf_block", customer=QING, on=False)
+    send(platform, "又可以了")
+    assert platform.chat(f"kf:{KF}:{QING}")[-1] == "又可以了"
