@@ -163,7 +163,7 @@ class LocalCache:
 class RedisCache:
     """The cache of many processes; what this process alone can do stands in while Redis is away."""
 
-    def __init__(self, url: str, clock: Clock, prefix: str = "huitou:") -> None:
+    def __init__(self, url: str, clock: Clock, prefix: str = "huitou:", pause_s: float = REDIS_PAUSE_S) -> None:
         once = Retry(NoBackoff(), 0)
         # Any: the client's own types are wider than what we ask and differ from release to release.
         self._redis: Any = Redis.from_url(
@@ -178,6 +178,7 @@ class RedisCache:
         )
         self._clock = clock
         self._prefix = prefix
+        self._pause_s = pause_s
         self._local = LocalCache(clock)
         self._away_until_s = 0.0
         self._is_away = False
@@ -232,7 +233,7 @@ class RedisCache:
     async def publish(self, channel: str) -> None:
         """Wake everybody who waits on the channel, here at once."""
         await self._local.publish(channel)
-        await self._ask(lambda: self._redis.publish(self._prefix + channel, "1"), _nothing)
+        await self._ask(lambda: self._redis.publish(f"{self._prefix}wake", channel), _nothing)
 
     def subscribe(self, channel: str) -> Wake:
         """A sleeper on the channel; the first one begins to listen to Redis."""
@@ -252,11 +253,11 @@ class RedisCache:
         while True:
             with contextlib.suppress(RedisError, OSError):
                 async with self._listening.pubsub() as channel:
-                    await channel.psubscribe(f"{self._prefix}*")
+                    await channel.subscribe(f"{self._prefix}wake")
                     async for message in channel.listen():
-                        if message["type"] == "pmessage":
-                            await self._local.publish(str(message["channel"]).removeprefix(self._prefix))
-            await asyncio.sleep(REDIS_PAUSE_S)
+                        if message["type"] == "message":
+                            await self._local.publish(str(message["data"]))
+            await asyncio.sleep(self._pause_s)
 
     async def _ask(self, there: Callable[[], Awaitable[T]], here: Callable[[], Awaitable[T]]) -> T:
         if monotonic_s() < self._away_until_s:
@@ -273,7 +274,7 @@ class RedisCache:
 
     def _note_away(self, error: Exception) -> None:
         # A dead host costs a time-out once a pause, not once a call.
-        self._away_until_s = monotonic_s() + REDIS_PAUSE_S
+        self._away_until_s = monotonic_s() + self._pause_s
         if not self._is_away:
             self._is_away = True
             log.warning("redis is away, this process stands alone", error=type(error).__name__)

@@ -28,7 +28,7 @@ class ErrorClass(StrEnum):
     UNKNOWN = "unknown"  # in no list: a few tries, then as permanent
 
 
-_LISTED: Final[dict[ErrorClass, str]] = {
+LISTED: Final[dict[ErrorClass, str]] = {
     ErrorClass.DONE: "42022",
     ErrorClass.RETRY: "-1 41063 41078 41096 45033",
     ErrorClass.REFRESH: "40001 40014 41001 42001",
@@ -51,7 +51,8 @@ _LISTED: Final[dict[ErrorClass, str]] = {
 }
 
 
-def _codes(listed: str) -> list[int]:
+def codes_in(listed: str) -> list[int]:
+    """The codes of a list such as "40001 40003-40009"."""
     codes: list[int] = []
     for item in listed.split():
         first, _, last = item.partition("-") if not item.startswith("-") else (item, "", "")
@@ -59,7 +60,7 @@ def _codes(listed: str) -> list[int]:
     return codes
 
 
-CLASSES: Final = MappingProxyType({code: group for group, listed in _LISTED.items() for code in _codes(listed)})
+CLASSES: Final = MappingProxyType({code: group for group, listed in LISTED.items() for code in codes_in(listed)})
 """The class of every errcode we know of; a code that is in no list is UNKNOWN."""
 
 SYNC_TOKEN_REFUSED: Final = 95007

@@ -58,11 +58,13 @@ class Platform:
     """The other end of the transport seam: answers in the order it was told, errcode 0 when it was told nothing.
 
     An answer is a dict, bytes (sent as they are), an int (an HTTP status with an HTML body), an exception (the
-    connection ends so), or a function of the call that gives one of these.
+    connection ends so), or a function of the call that gives one of these. `always` holds what an endpoint answers
+    when nothing else was told.
     """
 
     calls: list[Call] = field(default_factory=list)
     answers: dict[str, list[Any]] = field(default_factory=dict)
+    always: dict[str, Any] = field(default_factory=dict)
     delay_s: float = 0.0
     tokens: int = 0
     lives_s: int = 7200
@@ -84,7 +86,7 @@ class Platform:
         self.calls.append(call)
         await asyncio.sleep(self.delay_s)
         waiting = self.answers.get(endpoint)
-        answer = waiting.pop(0) if waiting else self._usual(endpoint)
+        answer = waiting.pop(0) if waiting else self.always.get(endpoint) or self._usual(endpoint)
         if callable(answer):
             answer = answer(call)
         if isinstance(answer, BaseException):

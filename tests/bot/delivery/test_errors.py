@@ -9,7 +9,7 @@ import pytest
 
 from bot.delivery import UNKNOWN_TRIES, until_midnight_s, wait_after
 from bot.settings import Deliver
-from bot.wecom.errors import CLASSES, ApiRefused, LimitReached, Unreachable, class_of
+from bot.wecom.errors import CLASSES, LISTED, ApiRefused, LimitReached, Unreachable, class_of, codes_in
 from handlers.talk import effects, outbox
 
 HOUR = timedelta(hours=1)
@@ -39,9 +39,7 @@ def test_the_table_classes_errcodes(errcode: int, group: str) -> None:
 
 def test_no_errcode_stands_in_two_classes() -> None:
     """The table says one thing about each code."""
-    from bot.wecom.errors import _LISTED, _codes
-
-    codes = [code for listed in _LISTED.values() for code in _codes(listed)]
+    codes = [code for listed in LISTED.values() for code in codes_in(listed)]
     assert len(codes) == len(set(codes)) == len(CLASSES)
 
 
@@ -90,33 +88,32 @@ def test_a_day_ends_at_midnight_in_beijing() -> None:
     assert until_midnight_s(datetime.fromisoformat("2026-03-02T16:00:00+00:00")) == 24 * 3600
 
 
-@pytest.mark.parametrize(
-    ("answer", "state", "group", "wait_s"),
-    [
-        ({"errcode": -1, "errmsg": "system busy"}, outbox.WAITING, "retry", 1),
-        ({"errcode": 45009, "errmsg": "api freq out of limit"}, outbox.WAITING, "quota", 66),
-        ({"errcode": 60020, "errmsg": "not allow to access from your ip"}, outbox.WAITING, "config", 300),
-        ({"errcode": 95001, "errmsg": "more than 5"}, outbox.FAILED, "permanent", None),
-        ({"errcode": 77777, "errmsg": "new"}, outbox.WAITING, "unknown", 1),
-        (502, outbox.WAITING, "retry", 1),
-        (b'{"errcode":0,"errm', outbox.WAITING, "retry", 1),
-        (b"", outbox.WAITING, "retry", 1),
-        (b"[1, 2]", outbox.WAITING, "retry", 1),
-        (b'{"errcode":"so so"}', outbox.WAITING, "retry", 1),
-        (TimeoutError(), outbox.WAITING, "retry", 1),
-        (ConnectionResetError(), outbox.WAITING, "retry", 1),
-    ],
-)
-def test_each_answer_leaves_its_trace(desk: Any, answer: Any, state: int, group: str, wait_s: float | None) -> None:
+ANSWERS = [
+    ({"errcode": -1, "errmsg": "system busy"}, outbox.WAITING, "retry", 1),
+    ({"errcode": 45009, "errmsg": "api freq out of limit"}, outbox.WAITING, "quota", 66),
+    ({"errcode": 60020, "errmsg": "not allow to access from your ip"}, outbox.WAITING, "config", 300),
+    ({"errcode": 95001, "errmsg": "more than 5"}, outbox.FAILED, "permanent", None),
+    ({"errcode": 77777, "errmsg": "new"}, outbox.WAITING, "unknown", 1),
+    (502, outbox.WAITING, "retry", 1),
+    (b'{"errcode":0,"errm', outbox.WAITING, "retry", 1),
+    (b"", outbox.WAITING, "retry", 1),
+    (b"[1, 2]", outbox.WAITING, "retry", 1),
+    (b'{"errcode":"so so"}', outbox.WAITING, "retry", 1),
+    (TimeoutError(), outbox.WAITING, "retry", 1),
+    (ConnectionResetError(), outbox.WAITING, "retry", 1),
+]
+
+
+def test_each_answer_leaves_its_trace(desk: Any) -> None:
     """What the platform said decides whether the row waits, how long, or fails, and the row tells why."""
-    desk.write(effects.kf_text("k1", "wm1", "wk1", "在的"))
-    desk.platform.will_answer("kf/send_msg", answer)
+    desk.write(*(effects.kf_text(f"k{n}", f"wm{n}", "wk1", "在的") for n in range(len(ANSWERS))))
+    desk.platform.always["kf/send_msg"] = lambda call: ANSWERS[int(call.body["touser"][2:])][0]
     desk.deliver()
-    row = desk.rows()[0]
-    assert (row.state, row.error_class) == (state, group)
-    assert row.error
-    if wait_s is not None:
-        assert (row.due_at - desk.clock.now).total_seconds() == pytest.approx(wait_s)
+    for row, (_, state, group, wait_s) in zip(desk.rows(), ANSWERS, strict=True):
+        assert (row.state, row.error_class) == (state, group)
+        assert row.error
+        if wait_s is not None:
+            assert (row.due_at - desk.clock.now).total_seconds() == pytest.approx(wait_s)
 
 
 def test_configuration_calls_a_person(desk: Any) -> None:
