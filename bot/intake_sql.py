@@ -61,7 +61,8 @@ class _Sqlite:
         self._proxied = proxied
         self._connection = _driver(proxied)
         self._connection.execute(f"PRAGMA busy_timeout={wait_ms}")
-        moment = InboxRow.__table__.c.received_at.type.bind_processor(database.engine.dialect)
+        dialect = database.engine.dialect
+        moment = InboxRow.__table__.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
         assert moment is not None
         self._moment = moment
 

@@ -45,7 +45,7 @@ class WeChatCallbacks:
         self._door = Door(intake, clock, settings, metrics)
         self._plain = {name: _Plain(receiver.token.get_secret_value()) for name, receiver in receivers.items()}
         self._safe: dict[str, CallbackCrypto] = {
-            name: crypto_of(receiver, app_id) for name, receiver in receivers.items() if receiver.mode == "safe"
+            name: crypto_of(name, receiver, app_id) for name, receiver in receivers.items() if receiver.mode == "safe"
         }
 
     @property

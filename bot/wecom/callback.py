@@ -11,7 +11,7 @@ from bot.callbacks import UNNAMED, Door, Query, cut_encrypted, cut_query, query_
 from bot.clock import Clock, monotonic_s
 from bot.intake import Intake, IntakeUnavailable, Signal
 from bot.metrics import CallbackMetrics
-from bot.settings import Receiver, Web
+from bot.settings import Receiver, SettingsError, Web
 from bot.wecom.crypto import BadCallback, BadEnvelope, BadQuery, CallbackCrypto, UnknownReceiver
 from bot.wecom.parse import read
 from handlers.talk.messages import Incoming
@@ -34,7 +34,7 @@ class WeComCallbacks:
     ) -> None:
         self._door = Door(intake, clock, settings, metrics)
         self._kf_accounts = kf_accounts
-        self._cryptos = {name: crypto_of(receiver, corp_id) for name, receiver in receivers.items()}
+        self._cryptos = {name: crypto_of(name, receiver, corp_id) for name, receiver in receivers.items()}
 
     @property
     def names(self) -> Collection[str]:
@@ -111,8 +111,10 @@ class WeComCallbacks:
         return trace
 
 
-def crypto_of(receiver: Receiver, receive_id: str) -> CallbackCrypto:
-    """The crypto of a receiver; its own receive id goes before the given one."""
-    return CallbackCrypto(
-        receiver.token.get_secret_value(), receiver.aes_key.get_secret_value(), receiver.receive_id or receive_id
-    )
+def crypto_of(name: str, receiver: Receiver, receive_id: str) -> CallbackCrypto:
+    """The crypto of a receiver, whose own receive id goes before the given one; raises `SettingsError`."""
+    token, aes_key = receiver.token.get_secret_value(), receiver.aes_key.get_secret_value()
+    try:
+        return CallbackCrypto(token, aes_key, receiver.receive_id or receive_id)
+    except ValueError as error:
+        raise SettingsError(f"receiver {name}: {error} (HUITOU_..__RECEIVERS__{name.upper()}__AES_KEY)") from error

@@ -18,6 +18,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
+import re
 from typing import ClassVar
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -122,9 +123,9 @@ class CallbackCrypto:
     def __init__(self, token: str, aes_key: str, receive_id: str) -> None:
         self._token = token
         self._receive_id = receive_id.encode()
-        key = binascii.a2b_base64(aes_key + "=")
-        if len(key) != BLOCK_BYTES:
+        if not re.fullmatch("[A-Za-z0-9]{43}", aes_key):
             raise ValueError("the AES key of a receiver has 43 letters and digits; copy it from the platform's console")
+        key = binascii.a2b_base64(aes_key + "=")
         self._cipher = Cipher(algorithms.AES(key), modes.CBC(key[:AES_BLOCK_BYTES]))
 
     def verify(self, signature: str, timestamp: str, nonce: str, encrypted: bytes) -> None:
