@@ -22,7 +22,7 @@ from intents.classifier import Classifier
 from intents.pipeline import analysers, learner, vectorisers
 from intents.scenarios import Labelled, Scenario, training_set
 from intents.text import normalise
-from intents.training import train
+from intents.training import fewest_messages, train
 from intents.words import Cutter
 
 CONFIG = Path(__file__).parent.parent / "config" / "scenarios"
@@ -48,7 +48,7 @@ def pipeline_of(examples: Sequence[Labelled], labels: Sequence[str], cutter: Cut
     truth = np.array([[label in item.labels for label in labels] for item in examples], int)
     steps: list[tuple[str, Any]] = [
         ("normalise", FunctionTransformer(normalise_all)),
-        ("features", vectorisers(analysers(cutter, remember=False))),
+        ("features", vectorisers(analysers(cutter, remember=False), fewest_messages(len(examples)))),
         ("learners", OneVsRestClassifier(learner(1, 3.0))),
     ]
     return Pipeline(steps).fit([item.text for item in examples], truth)

@@ -35,19 +35,27 @@ def _same(function: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
     return function
 
 
-def vectorisers(by_block: Analysers) -> FeatureUnion:
-    """One scikit-learn vectoriser per block of features, over normalised texts; float32."""
+def vectorisers(by_block: Analysers, fewest: int = 1) -> FeatureUnion:
+    """One scikit-learn vectoriser per block of features, over normalised texts; float32.
+
+    Features in fewer than `fewest` messages are left out (cues never are).
+    """
     return FeatureUnion(
-        [(block.name, _vectoriser(block, by_block[block.name])) for block in BLOCKS],
+        [(block.name, _vectoriser(block, by_block[block.name], fewest)) for block in BLOCKS],
         transformer_weights={block.name: block.share for block in BLOCKS},
     )
 
 
-def _vectoriser(block: Block, analyser: Callable[[str], list[str]]) -> Any:
+def _vectoriser(block: Block, analyser: Callable[[str], list[str]], fewest: int) -> Any:
     if not block.scaled:
         return CountVectorizer(analyzer=analyser, lowercase=False, binary=True, dtype=np.float32)
     return TfidfVectorizer(
-        analyzer=analyser, lowercase=False, sublinear_tf=True, use_idf=block.idf, dtype=np.float32
+        analyzer=analyser,
+        lowercase=False,
+        sublinear_tf=True,
+        use_idf=block.idf,
+        min_df=fewest,
+        dtype=np.float32,
     )
 
 

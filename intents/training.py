@@ -132,6 +132,11 @@ def _truth(rows: Sequence[_Row], labels: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([[label in row.labels for label in labels] for row in rows], np.bool_)
 
 
+def fewest_messages(size: int) -> int:
+    """In how many of `size` messages a feature must stand to be learnt: rare ones cost speed and mislead."""
+    return max(1, min(3, size // 1000))
+
+
 def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
     """Pairs of short messages as one, labels united; the same seed gives the same pairs."""
     draw = Random(seed)
@@ -151,7 +156,7 @@ def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
 
 def _fit(rows: Sequence[_Row], labels: tuple[str, ...], by_block: Analysers, seed: int) -> _Fitted:
     everything = [*rows, *joined(rows, seed)]
-    union = vectorisers(by_block)
+    union = vectorisers(by_block, fewest_messages(len(rows)))
     features = union.fit_transform([row.text for row in everything]).tocsr()
     weights_of_rows = np.array([row.weight for row in everything], np.float64)
     truth = _truth(everything, labels)
