@@ -122,11 +122,15 @@ def _deliver(state: State, account: Account, external: str, msgid: str, bubble: 
     return msgid
 
 
-def _event_code(state: State, code: str) -> EventCode:
+def _event_code(state: State, code: str, msgid: str) -> EventCode:
     found = kf_memory(state).codes.get(code)
-    if found is None or found.used or found.expires_at <= state.clock.now():
-        raise ApiError(OUT_OF_TIME, "code is unknown, used or expired")
+    if found is None:
+        raise ApiError(OUT_OF_TIME, "code is unknown")
     account = account_of(state, found.open_kfid)
+    if msgid and msgid in account.msgids:
+        raise ApiError(REPEATED_MSGID, "msgid was used before")
+    if found.used or found.expires_at <= state.clock.now():
+        raise ApiError(OUT_OF_TIME, "code is used or expired")
     session = session_of(state, account, found.external_userid)
     if found.state is not None and session.state != found.state:
         raise ApiError(STATE_FORBIDS, "the session left the state of the code")
@@ -134,12 +138,10 @@ def _event_code(state: State, code: str) -> EventCode:
 
 
 def send_on_event(state: State, call: Call) -> Json:
-    """kf/send_msg_on_event: one message per code, beside the 5 of send_msg."""
-    code = _event_code(state, call.text("code"))
-    account = account_of(state, code.open_kfid)
+    """kf/send_msg_on_event: one message per code, beside the 5 of send_msg; a known msgid is said first."""
     msgid = check_msgid(call.body)
-    if msgid and msgid in account.msgids:
-        raise ApiError(REPEATED_MSGID, "msgid was used before")
+    code = _event_code(state, call.text("code"), msgid)
+    account = account_of(state, code.open_kfid)
     allowed = ("text", "msgmenu") if code.kind in ("welcome", "ended") else ("text",)
     bubble = shown(call.body, state.limits, allowed)
     code.used = True

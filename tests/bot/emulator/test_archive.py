@@ -147,11 +147,11 @@ def test_one_notice_per_interval(archived_platform: Platform) -> None:
     """Many messages within the interval make one notice at once and one when it is over."""
 
     async def run() -> None:
-        archived_platform.act("limits", archive_notify_s=0.1)
+        archived_platform.act("limits", archive_notify_s=0.4)
         for _ in range(5):
             archived_platform.act("say", **{"as": QING, "in": "group", "text": "快吃完了"})
         assert len(archived_platform.events("msgaudit_notify")) == 1
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.6)
         assert len(archived_platform.events("msgaudit_notify")) == 2
 
     asyncio.run(run())

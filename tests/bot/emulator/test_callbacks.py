@@ -88,7 +88,7 @@ def run(
         emulator = await start_emulator(config_for(service.url, mode))
         try:
             async with Phones(emulator.base_url) as phones:
-                await phones.act("callbacks", retry_wait_s=0.01, timeout_s=0.3)
+                await phones.act("callbacks", retry_wait_s=0.01, timeout_s=5)
                 await play(emulator, phones, service)
         finally:
             await emulator.stop()
@@ -162,11 +162,11 @@ def test_resend_policy_timeout_only() -> None:
 
     async def fail_then_sleep(number: int) -> web.Response:
         if number > 1:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(1)
         return web.Response(status=500)
 
     async def play(emulator: RunningEmulator, phones: Phones, service: Service) -> None:
-        await phones.act("callbacks", resend_on="timeout", timeout_s=0.1)
+        await phones.act("callbacks", resend_on="timeout", timeout_s=0.3)
         await phones.say(QING, "kf", "一")
         await phones.settle()
         assert outcome(emulator) == ("failed", ["http 500"])

@@ -182,7 +182,8 @@ def test_codes_for_events(platform: Platform) -> None:
     """A welcome code works once within 20 s; the code of ending likewise; neither counts in the five."""
     code = platform.act("kf_enter", customer=QING, scene="qr1")["welcome_code"]
     hello = {"msgtype": "text", "text": {"content": "欢迎回来"}}
-    assert platform.call("kf/send_msg_on_event", code=code, **hello)["errcode"] == 0
+    assert platform.call("kf/send_msg_on_event", code=code, msgid="w1", **hello)["errcode"] == 0
+    assert platform.call("kf/send_msg_on_event", code=code, msgid="w1", **hello)["errcode"] == REPEATED_MSGID
     assert platform.call("kf/send_msg_on_event", code=code, **hello)["errcode"] == 95002
     assert platform.act("kf_enter", customer=QING)["welcome_code"] == ""
     ask(platform)
