@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from bot.database import Database
 from loyalty import ledger
+from loyalty.accounts import HELD, AccountName
 from loyalty.audit import findings
 from loyalty.balances import Balance, Lapse, balance_of, balances
 from loyalty.customers import resolve
@@ -273,3 +274,22 @@ def test_nothing_and_less_cannot_be_moved(amount: int) -> None:
     """An amount is above 0; a movement the other way is another movement."""
     with pytest.raises(ValueError, match="above 0"):
         spending(1, amount, "k", "redeem")
+
+
+def test_a_batch_ends_and_reverses_once(database: Database, noon: datetime) -> None:
+    """Within one batch too, a hold ends once and a spend comes back once: the second row is refused."""
+    with database.transaction() as session:
+        member = person(session, noon)
+        earn(session, member, 50, key="e", reason="order", at=noon)
+        held = ledger.hold(session, member, 10, key="h", reason="draw", until=noon + timedelta(hours=1), at=noon)
+        spent = spend(session, member, 40, key="s", reason="redeem", at=noon)
+        taken, freed = spending(member, 40, "x", "redeem"), AccountName(member, "points", HELD)
+        answers = post(session, [
+            Movement("v1", taken.credit, taken.debit, 30, "reverse", reverses=spent.id),
+            Movement("v2", taken.credit, taken.debit, 30, "reverse", reverses=spent.id),
+            Movement("r1", freed, taken.debit, 10, "release", pending_of=held.id),
+            Movement("r2", freed, taken.debit, 10, "release", pending_of=held.id),
+        ], noon)
+        assert [type(answer.error) for answer in answers] == [type(None), NotReversible, type(None), HoldClosed]
+        assert balance_of(session, member, noon) == Balance(40, 0)
+        assert findings(session) == []

@@ -17,7 +17,7 @@ from loyalty.balances import balances
 from loyalty.customers import resolve
 from loyalty.errors import HoldClosed, LoyaltyError, NotEnough, NotReversible
 
-STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", "2000"))
+STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", "1200"))
 MEMBERS = 4
 
 
