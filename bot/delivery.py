@@ -122,7 +122,10 @@ class Deliverer:
             return await self._take()
         except SQLAlchemyError as error:
             log.warning("cannot take rows from the outbox", error=type(error).__name__)
-            return []
+        except Exception:
+            self._metrics.alarm("delivery broke off")
+            log.exception("taking rows from the outbox broke off")
+        return []
 
     async def _take(self) -> list[Chain]:
         free = self._settings.batch - self._in_hand

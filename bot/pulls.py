@@ -201,6 +201,9 @@ class Puller:
                 await self.pull_due()
             except SQLAlchemyError as error:
                 log.warning("cannot look for what to pull", error=type(error).__name__)
+            except Exception:
+                self._metrics.alarm("pull failed")
+                log.exception("pulling broke off")
             await wake.wait(LOOK_S)
 
     async def pull_due(self) -> int:

@@ -81,7 +81,7 @@ class Platform:
         self, method: str, url: str, params: Mapping[str, str], body: object | None
     ) -> tuple[int, bytes]:
         """Note the call and answer it."""
-        endpoint = url.partition("/cgi-bin/")[2] or url.partition("//x/")[2]
+        endpoint = url.partition("/cgi-bin/")[2] or url.partition("//")[2].partition("/")[2]
         call = Call(endpoint, dict(params), json.loads(json.dumps(body or {})))
         self.calls.append(call)
         await asyncio.sleep(self.delay_s)
