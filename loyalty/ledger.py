@@ -23,7 +23,8 @@ def post(session: Session, transfers: Sequence[Movement], at: datetime) -> list[
     """Post a batch, answers in the order asked; a refused row carries its `error`, the others go through.
 
     Locks the members' balance rows in account-id order. Rows are decided one after the other: a row sees what the
-    ones before it did. Raises KeyReused for the whole batch only where another body took a key in the same moment.
+    ones before it did. Raises KeyReused for the whole batch only where another body took a key in the same moment:
+    then roll the transaction back, the retry answers by row.
     """
     return Batch(session, transfers, at).run() if transfers else []
 

@@ -17,13 +17,14 @@ from loyalty.errors import (
     CodeUsed,
     KeyReused,
     LimitReached,
+    LoyaltyError,
     NotEnough,
     NotUndoable,
     RewardClosed,
     TierTooLow,
     UnknownCode,
 )
-from loyalty.ledger import reverse, spend
+from loyalty.ledger import Posted, reverse, spend
 from loyalty.programme import Programme, Reward
 from loyalty.rewards import return_pieces, take_pieces
 from loyalty.tables import Redemption, table_of
@@ -106,7 +107,7 @@ def redeem(session: Session, member_id: int, reward_id: str, quantity: int, key:
     if available < cost:
         raise NotEnough(cost - available, available)
     take_pieces(session, reward, quantity, at)
-    paid = spend(session, member_id, cost, key=f"redeem:{key}", reason="redeem", ref=reward.id, at=at)
+    paid = _pay(session, member_id, reward, quantity, key, at)
     row = _new_row(key, member_id, reward, quantity, paid.id, at, at + timedelta(minutes=programme.undo_within_min))
     made = _insert_with_code(session, row)
     return Redeemed(made.id, made.code, reward.id, reward.name, quantity, cost, available - cost, reward.handover,
@@ -177,6 +178,16 @@ def _check(session: Session, member_id: int, reward: Reward, quantity: int, prog
         taken = _taken(session, member_id, reward.id)
         if taken + quantity > reward.per_member:
             raise LimitReached(reward.id, reward.per_member, taken)
+
+
+def _pay(session: Session, member_id: int, reward: Reward, quantity: int, key: str, at: datetime) -> Posted:
+    """Spend the points; where somebody else takes the key in this very moment, the pieces go back first."""
+    cost = reward.cost_points * quantity
+    try:
+        return spend(session, member_id, cost, key=f"redeem:{key}", reason="redeem", ref=reward.id, at=at)
+    except LoyaltyError:
+        return_pieces(session, reward.id, quantity)
+        raise
 
 
 def _taken(session: Session, member_id: int, reward_id: str) -> int:

@@ -124,6 +124,26 @@ def test_the_same_wish_at_once_is_granted_once(database: Database, noon: datetim
         assert session.scalar(select(Stock.pieces).where(Stock.reward_id == "mug")) == 3
 
 
+def test_one_key_for_six_wishes_at_once_leaves_no_trace_of_five(database: Database, noon: datetime,
+                                                               programme: Programme) -> None:
+    """Six persons' wishes under one key, refusals caught and committed: one granted, five told, one piece gone."""
+    found = people(database, noon, RACERS, 500)
+    with database.transaction() as session:
+        sync_stock(session, programme, noon)
+
+    def act(number: int) -> str:
+        with database.transaction() as session:
+            try:
+                return redeem(session, found[number], "mug", 1, "one key", programme, noon).name
+            except errors.KeyReused:
+                return "told"
+
+    assert race(act) == ["told"] * (RACERS - 1) + ["陶瓷马克杯"]
+    with database.reading() as session:
+        assert session.scalar(select(Stock.pieces).where(Stock.reward_id == "mug")) == 4
+        assert findings(session) == []
+
+
 def test_a_code_is_used_once_at_six_tills(database: Database, noon: datetime, programme: Programme) -> None:
     """Six tills read one code at the same moment: one hands out, five are told."""
     [member] = people(database, noon, 1, 500)
