@@ -16,7 +16,7 @@ from handlers.followup import sop
 from handlers.talk import inbox, outbox
 from loyalty.ledger import expire_due, release_due_holds
 
-log = structlog.get_logger("ticker")
+log = structlog.get_logger("bot.ticker")
 TIMERS_PER_CLAIM = 1000
 SWEEP_EVERY = timedelta(seconds=60)
 TICK_S = 1.0
@@ -37,18 +37,15 @@ class Ticker:
         self._metrics, self._on_fired = metrics, on_fired
         self._swept_at: datetime | None = None
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Tick until told to stop; an outage is logged and the next tick tries again."""
-        while not stop.is_set():
+    async def run(self) -> None:
+        """Tick until cancelled; an outage is logged and the next tick tries again."""
+        while True:
             try:
                 await asyncio.to_thread(self.tick)
             except Exception as error:
                 self._metrics.alarm("ticker")
                 log.error("tick failed", error=str(error)[:300])
-            try:
-                await asyncio.wait_for(stop.wait(), TICK_S)
-            except TimeoutError:
-                continue
+            await asyncio.sleep(TICK_S)
 
     def tick(self) -> None:
         """Do what is due now."""

@@ -10,17 +10,19 @@ from datetime import timedelta
 
 import structlog
 
+from bot.cache import Wake
 from bot.clock import Clock, monotonic_s
 from bot.database import Database, is_transient
-from bot.work_metrics import WorkMetrics
 from bot.settings import Work
+from bot.work_metrics import WorkMetrics
 from handlers.brand import Brand
 from handlers.react import Decided, react
 from handlers.talk import inbox
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import SHARDS
 
-log = structlog.get_logger("worker")
+MAX_REST_S = 5.0
+log = structlog.get_logger("bot.worker")
 
 
 class Worker:
@@ -59,11 +61,10 @@ class Worker:
         self._metrics.observe_work(len(claimed), monotonic_s() - started)
         return len(claimed)
 
-    async def run(self, stop: asyncio.Event, wake: asyncio.Event) -> None:
-        """Step until told to stop; rests when there is nothing to do, and through outages of the database."""
+    async def run(self, wake: Wake) -> None:
+        """Step until cancelled; rests when there is nothing to do, and longer while the database is away."""
         failures = 0
-        while not stop.is_set():
-            wake.clear()
+        while True:
             try:
                 taken = await asyncio.to_thread(self.step)
                 failures = 0
@@ -74,8 +75,10 @@ class Worker:
                 log.error("worker could not work", error=str(error)[:300], failures=failures)
             if taken:
                 self._on_handled()
-                continue
-            await _rest(wake, min(self._settings.poll_s * 2**failures, 10.0) if failures else self._settings.poll_s)
+            elif failures:
+                await asyncio.sleep(min(self._settings.poll_s * 2**failures, MAX_REST_S))
+            else:
+                await wake.wait(self._settings.poll_s)
 
     def _one_by_one(self, claimed: Sequence[Claimed]) -> int:
         held_back: set[str] = set()
@@ -123,10 +126,3 @@ class Worker:
             self._metrics.count_decision(item.channel, item.decision)
             if item.decision != "silent":
                 log.info("handled", trace=item.trace, channel=item.channel, decision=item.decision, why=item.why)
-
-
-async def _rest(wake: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(wake.wait(), seconds)
-    except TimeoutError:
-        return

@@ -50,8 +50,9 @@ def last_bought(turn: Turn) -> tuple[Purchase, Product] | None:
 def explain_words(turn: Turn, scenario_id: str) -> str:
     """Which words and how sure: the part of the reason that stands in the message."""
     score = next((scored.score for scored in turn.verdict.scenarios if scored.id == scenario_id), 0.0)
-    words = "、".join(turn.verdict.reasons[:MAX_WORDS])
-    return f"听到: {words} (把握 {score:.0%})" if words else f"把握 {score:.0%}"
+    own = next((reason for reason in turn.verdict.reasons if reason.startswith(scenario_id)), "")
+    words = "、".join(own.partition(": ")[2].split()[:MAX_WORDS])
+    return f"听到“{words}” (把握 {score:.0%})" if words else f"把握 {score:.0%}"
 
 
 def explain_order(turn: Turn, bought: tuple[Purchase, Product] | None) -> str:

@@ -1,0 +1,203 @@
+"""The composition root: builds the parts from the settings, starts them, and stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Coroutine, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from bot.api.routes import add_routes
+from bot.brands import BrandHolder
+from bot.cache import Cache, LocalCache, RedisCache
+from bot.callbacks import add_callback_routes
+from bot.clock import Clock, system_clock
+from bot.database import Database
+from bot.delivery import Deliverer
+from bot.delivery_metrics import DeliveryMetrics
+from bot.health import Check, add_health_routes
+from bot.intake import Intake
+from bot.metrics import CallbackMetrics
+from bot.migrations import check_schema
+from bot.pulls import ArchiveReader, KfReader, Puller, Reader
+from bot.sending import Gateways
+from bot.settings import Settings
+from bot.ticker import Ticker
+from bot.wechat.callback import WeChatCallbacks
+from bot.wechat.gateway import wechat_gateway
+from bot.wecom.archive import http_archive
+from bot.wecom.callback import WeComCallbacks
+from bot.wecom.gateway import AiohttpTransport, Line, wecom_gateway
+from bot.work_metrics import WorkMetrics
+from bot.worker import Worker
+from handlers.followup import sop
+from handlers.talk.outbox import Leased
+from loyalty.rewards import sync_stock
+
+PARTS: Final = ("web", "work", "deliver", "tick")
+INBOX, OUTBOX, PULL = "inbox", "outbox", "pull"
+"""The wake-up channels between the parts."""
+log = structlog.get_logger("bot.app")
+
+
+class Service:
+    """The running service, or some parts of it; any number of processes may run any parts on one PostgreSQL."""
+
+    def __init__(self, settings: Settings, parts: Collection[str] = PARTS, clock: Clock = system_clock) -> None:
+        self.settings, self.parts, self.clock = settings, frozenset(parts), clock
+        self.registry = CollectorRegistry()
+        self.database = Database(settings.storage.url.get_secret_value(), settings.storage.pool_size)
+        self.brand = BrandHolder(settings)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._published: set[asyncio.Task[None]] = set()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Start the parts; raises `SchemaError` on an old schema, OSError when the port is taken."""
+        await asyncio.to_thread(check_schema, self.database)
+        await asyncio.to_thread(self._sync_stock)
+        self._loop = asyncio.get_running_loop()
+        self.cache = _cache(self.settings, self.clock)
+        self._transport = AiohttpTransport(self.settings.wecom.request_timeout_s)
+        self._metrics = DeliveryMetrics(self.registry)
+        self._work_metrics = WorkMetrics(self.registry, self._metrics.alarm)
+        self._gateways = self._build_gateways()
+        self._intake = Intake(self.database, self.clock, self._stored)
+        if "web" in self.parts:
+            await self._start_web()
+        for name, work in self._loops():
+            self._tasks.append(asyncio.create_task(work, name=name))
+        log.info("started", parts=sorted(self.parts), database=self.database.engine.dialect.name)
+
+    async def stop(self) -> None:
+        """Take no more in, finish what is in hand, let go of everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            await self._intake.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._published, return_exceptions=True)
+        await self._transport.close()
+        await self.cache.close()
+        self.database.dispose()
+        log.info("stopped")
+
+    def reload(self) -> None:
+        """Read the configuration anew; a faulty one is refused and the old one stays."""
+        if self.brand.reload():
+            self._sync_stock()
+
+    def _loops(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        loops: list[tuple[str, Coroutine[Any, Any, None]]] = []
+        settings, clock = self.settings, self.clock
+        if "work" in self.parts:
+            worker = Worker(
+                self.database, self.brand, settings.work, clock, self._work_metrics, lambda: self._wake(OUTBOX)
+            )
+            loops.append(("work", worker.run(self.cache.subscribe(INBOX))))
+        if "deliver" in self.parts:
+            deliverer = Deliverer(
+                self.database, self._gateways, self.cache, settings.deliver, clock,
+                self.cache.subscribe(OUTBOX), self._metrics, withdrawn,
+            )  # fmt: skip
+            puller = Puller(self.database, self._readers(), self.cache, settings.deliver, clock, self._metrics)
+            loops.append(("deliver", deliverer.run()))
+            loops.append(("pull", puller.run(self.cache.subscribe(PULL))))
+        if "tick" in self.parts:
+            ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX))
+            loops.append(("tick", ticker.run()))
+        return loops
+
+    async def _start_web(self) -> None:
+        settings = self.settings
+        metrics = CallbackMetrics(self.registry)
+        self._intake = Intake(self.database, self.clock, self._stored, metrics.observe_batch)
+        await self._intake.start()
+        app = web.Application(client_max_size=settings.web.body_max_bytes)
+        wecom, wechat = settings.wecom, settings.wechat
+        add_callback_routes(
+            app,
+            WeComCallbacks(
+                wecom.receivers, wecom.corp_id, self._intake, self.clock, settings.web, metrics, wecom.kf_accounts
+            ),
+            WeChatCallbacks(wechat.receivers, wechat.app_id, self._intake, self.clock, settings.web, metrics),
+        )
+        keys = {name: key.get_secret_value() for name, key in settings.api.api_keys.items()}
+        add_routes(app, self.database, lambda: self.brand().programme, keys, self.clock)
+        add_health_routes(app, self.registry, self._checks())
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, settings.web.host, settings.web.port, backlog=1024).start()
+
+    def _build_gateways(self) -> Gateways:
+        shared = (self.settings, self._transport, self.cache, self.clock, self._metrics)
+        wechat = wechat_gateway(*shared) if self.settings.wechat.app_id else None
+        return Gateways(wecom_gateway(*shared), wechat, self.settings.wecom.agent_id)
+
+    def _readers(self) -> list[Reader]:
+        settings = self.settings
+        readers: list[Reader] = [
+            KfReader(self._gateways.wecom, account, settings.deliver.kf_poll_s)
+            for account in settings.wecom.kf_accounts
+        ]
+        if settings.archive.source == "http":
+            line = Line(settings.archive.base_url, self._transport, self._metrics)
+            source = http_archive(settings, line)
+            readers.append(ArchiveReader(source, settings.archive.poll_s, settings.archive.batch, self._metrics))
+        return readers
+
+    def _checks(self) -> dict[str, Check]:
+        async def database() -> str:
+            await asyncio.to_thread(self._ping)
+            return ""
+
+        async def model() -> str:
+            verdict = self.brand().understanding.classify(["你好"], ["private"])[0]
+            return "no model: cues and keywords only; run huitou train" if verdict.degraded else ""
+
+        async def token() -> str:
+            await self._gateways.wecom.check()
+            return ""
+
+        return {"database": database, "model": model, "token": token}
+
+    def _ping(self) -> None:
+        with self.database.reading() as session:
+            session.execute(text("SELECT 1"))
+
+    def _sync_stock(self) -> None:
+        with self.database.transaction() as session:
+            sync_stock(session, self.brand().programme, self.clock())
+
+    def _stored(self, messages: int, sources: frozenset[str]) -> None:
+        if messages:
+            self._wake(INBOX)
+        if sources:
+            self._wake(PULL)
+
+    def _wake(self, channel: str) -> None:
+        """Call whoever waits on a channel, from any thread; one call under way a channel is enough."""
+        self._loop.call_soon_threadsafe(self._publish, channel)
+
+    def _publish(self, channel: str) -> None:
+        if any(task.get_name() == channel for task in self._published):
+            return
+        task = self._loop.create_task(self.cache.publish(channel), name=channel)
+        self._published.add(task)
+        task.add_done_callback(self._published.discard)
+
+
+def withdrawn(session: Session, rows: Sequence[Leased], now: datetime) -> dict[int, str]:
+    """Consent once more when sending: follow-ups of people who have opted out meanwhile."""
+    return sop.withdrawn(session, [(row.id, row.member_id) for row in rows if row.is_follow_up], now)
+
+
+def _cache(settings: Settings, clock: Clock) -> Cache:
+    url = settings.storage.redis_url
+    return RedisCache(url.get_secret_value(), clock) if url is not None else LocalCache(clock)
