@@ -137,13 +137,13 @@ class LocalCache:
     async def hit(self, key: str, per_s: int, limit: int) -> float:
         """Count one use in the current window; 0 when allowed, else seconds until the window ends."""
         now_s = self._clock().timestamp()
-        window = int(now_s // per_s)
-        seen, count = self._counts.get(key, (window, 0))
-        count = count + 1 if seen == window else 1
+        ends_s = (int(now_s // per_s) + 1) * per_s
+        last_ends_s, count = self._counts.get(key, (ends_s, 0))
+        count = count + 1 if last_ends_s == ends_s else 1
         if len(self._counts) >= PRUNE_AT:
-            self._counts = {}
-        self._counts[key] = (window, count)
-        return 0.0 if count <= limit else (window + 1) * per_s - now_s
+            self._counts = {name: kept for name, kept in self._counts.items() if kept[0] > now_s}
+        self._counts[key] = (ends_s, count)
+        return 0.0 if count <= limit else ends_s - now_s
 
     async def publish(self, channel: str) -> None:
         """Wake everybody of this process who waits on the channel."""

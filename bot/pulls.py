@@ -25,11 +25,11 @@ from bot.cache import INBOX, Cache, Wake
 from bot.clock import Clock
 from bot.database import Database
 from bot.delivery_metrics import DeliveryMetrics
-from bot.settings import Deliver
+from bot.settings import Deliver, Settings
 from bot.wecom import kf
-from bot.wecom.archive import ArchiveSource, Envelope, Undecryptable, read_record, sealed_message
+from bot.wecom.archive import ArchiveSource, Envelope, Undecryptable, http_archive, read_record, sealed_message
 from bot.wecom.errors import ARCHIVE_TOO_LARGE, SYNC_TOKEN_REFUSED, ApiRefused, ErrorClass, PlatformError
-from bot.wecom.gateway import Gateway
+from bot.wecom.gateway import Gateway, Line, Transport
 from handlers.talk.inbox import store
 from handlers.talk.messages import Incoming
 from handlers.talk.tables import Cursor
@@ -172,6 +172,18 @@ class ArchiveReader:
         log.error(
             "messages between two pulls are lost", caught_up_at=last.isoformat(), oldest=messages[0].at.isoformat()
         )
+
+
+def readers_of(settings: Settings, gateway: Gateway, transport: Transport, metrics: DeliveryMetrics) -> list[Reader]:
+    """A reader for each 微信客服 account and, unless it is off, for the archive; raises ValueError for a bad key."""
+    readers: list[Reader] = [
+        KfReader(gateway, open_kfid, settings.deliver.kf_poll_s) for open_kfid in settings.wecom.kf_accounts
+    ]
+    archive = settings.archive
+    if archive.source == "http":
+        source = http_archive(settings, Line(archive.base_url, transport, metrics))
+        readers.append(ArchiveReader(source, archive.poll_s, archive.batch, metrics))
+    return readers
 
 
 class Puller:
