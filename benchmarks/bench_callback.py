@@ -49,7 +49,9 @@ class Subject:
     name: str
     port: int
     database: Database | None = None
+    process: int = 0
     rates: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     answered: int = 0
 
 
@@ -60,8 +62,8 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(*command: str, port: int) -> Iterator[None]:
-    """A server pinned to CPU 0, until the block ends."""
+def started(*command: str, port: int) -> Iterator[int]:
+    """The process of a server pinned to CPU 0, until the block ends."""
     process = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-m", *command])
     try:
         for _ in range(200):
@@ -70,7 +72,7 @@ def started(*command: str, port: int) -> Iterator[None]:
                 break
             except OSError:
                 time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -86,6 +88,12 @@ def postgres() -> Iterator[str]:
             yield POSTGRES_URL.rsplit("/", 1)[0] + "/" + name
         finally:
             admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def cpu_s(process: int) -> float:
+    """CPU seconds a server has used so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def prepared(url: str) -> Database:
@@ -143,6 +151,7 @@ def judge(subject: Subject, floor: float, seconds: float) -> bool:
     own, stored = counted(subject), rows(subject.database)
     missed = stored - subject.answered
     print(f"{subject.name:<11} {rate:8.0f} /s   ratio {rate / floor:.2f} (at least {MIN_RATIO})")
+    print(f"{'':<11} {statistics.median(subject.cpu_us):8.0f} us of the server's CPU a callback")
     print(f"{'':<11} at 500/s: p50 {percentile_ms(latencies, 50):.1f} ms, p99 {p99_ms:.1f} ms (below {MAX_P99_MS:.0f})")
     print(
         f"{'':<11} rows {stored}, answered by the server {own['accepted']:.0f}, {stored / own['batches']:.1f} a commit;"
@@ -157,8 +166,8 @@ def judge(subject: Subject, floor: float, seconds: float) -> bool:
 def main() -> int:
     """Exit status 0 when every figure holds, 1 when one does not, 2 without wrk."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--max-rate", type=int, default=16_000, help="callbacks prepared per second of a round")
     parser.add_argument("--directory", type=Path, default=Path("var"), help="on a real disk: SQLite syncs there")
     arguments = parser.parse_args()
@@ -171,23 +180,28 @@ def main() -> int:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.directory))
         urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": stack.enter_context(postgres())}
         floor = Subject("floor", free_port())
-        stack.enter_context(started("benchmarks.floor_callback", str(floor.port), port=floor.port))
+        floor.process = stack.enter_context(started("benchmarks.floor_callback", str(floor.port), port=floor.port))
         subjects = [floor]
         for name, url in urls.items():
             subject = Subject(name, free_port(), prepared(url))
             stack.callback(subject.database.dispose)
-            stack.enter_context(started("benchmarks.callback_server", str(subject.port), url, port=subject.port))
+            subject.process = stack.enter_context(
+                started("benchmarks.callback_server", str(subject.port), url, port=subject.port)
+            )
             subjects.append(subject)
         for subject in subjects:
             subject.answered += int(load(subject, 1, arguments.max_rate)["answered"])
         for turn in range(arguments.rounds):
             for subject in subjects:
+                before_s = cpu_s(subject.process)
                 result = load(subject, arguments.seconds, arguments.max_rate)
+                subject.cpu_us.append((cpu_s(subject.process) - before_s) / result["answered"] * 1e6)
                 subject.answered += int(result["answered"])
                 subject.rates.append(result["answered"] / result["seconds"])
                 print(f"round {turn + 1} {subject.name:<11} {subject.rates[-1]:8.0f} /s  p99 {result['p99_ms']:.1f} ms")
         floor_rate = statistics.median(floor.rates)
         print(f"\nfloor       {floor_rate:8.0f} /s   bare aiohttp on uvloop, answers at once")
+        print(f"{'':<11} {statistics.median(floor.cpu_us):8.0f} us of the server's CPU a request")
         good = [judge(subject, floor_rate, 10) for subject in subjects[1:]]
     return 0 if all(good) else 1
 

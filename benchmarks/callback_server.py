@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from benchmarks.callback_load import AES_KEY, CORP_ID, TOKEN
-from bot.callbacks import add_callback_routes
+from bot.callbacks import add_callback_routes, shorten_way
 from bot.clock import system_clock
 from bot.database import Database
 from bot.intake import Intake
@@ -38,13 +38,13 @@ async def serve(port: int, url: str) -> None:
         return web.json_response({"accepted": registry.get_sample_value("callbacks_total", labels), "batches": batches})
 
     app.router.add_get("/counted", counted)
-    add_callback_routes(
-        app,
-        WeComCallbacks(receivers, CORP_ID, intake, system_clock, Web(), metrics),
-        WeChatCallbacks({}, "", intake, system_clock, Web(), metrics),
-    )
+    wecom = WeComCallbacks(receivers, CORP_ID, intake, system_clock, Web(), metrics)
+    wechat = WeChatCallbacks({}, "", intake, system_clock, Web(), metrics)
+    add_callback_routes(app, wecom, wechat)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
+    assert runner.server
+    shorten_way(runner.server, wecom, wechat)
     await web.TCPSite(runner, "127.0.0.1", port).start()
     await asyncio.Event().wait()
 

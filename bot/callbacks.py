@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
@@ -79,28 +79,31 @@ def cut_encrypted(body: bytes) -> bytes:
 
 
 class Replays:
-    """Remembers the requests of the last `window_s` at least, in bounded memory."""
+    """Remembers the signatures of the last `window_s` at least, in bounded memory.
+
+    A signature stands for its request: it covers the timestamp, the nonce and, where there is one, the Encrypt.
+    """
 
     def __init__(self, window_s: float, limit: int = MAX_REMEMBERED) -> None:
         self._window_s = window_s
         self._limit = limit
-        self._new: set[Query] = set()
-        self._old: set[Query] = set()
+        self._new: set[str] = set()
+        self._old: set[str] = set()
         self._since_s = monotonic_s()
 
-    def add(self, query: Query) -> None:
+    def add(self, signature: str) -> None:
         """Remember a request; raises `Replayed` when it is known."""
-        if query in self._new or query in self._old:
+        if signature in self._new or signature in self._old:
             raise Replayed
         now_s = monotonic_s()
         if now_s - self._since_s > self._window_s or len(self._new) >= self._limit:
             self._old, self._new, self._since_s = self._new, set(), now_s
-        self._new.add(query)
+        self._new.add(signature)
 
-    def forget(self, query: Query) -> None:
+    def forget(self, signature: str) -> None:
         """Let a request come again: it was not stored."""
-        self._new.discard(query)
-        self._old.discard(query)
+        self._new.discard(signature)
+        self._old.discard(signature)
 
 
 class Door:
@@ -193,3 +196,24 @@ def add_callback_routes(app: web.Application, wecom: Callbacks, wechat: Callback
         for name in (*callbacks.names, "{name}"):
             app.router.add_post(prefix + name, callbacks.post)
             app.router.add_get(prefix + name, callbacks.get, allow_head=False)
+
+
+def shorten_way(server: web.Server, wecom: Callbacks, wechat: Callbacks) -> None:
+    """Let deliveries to known receivers pass before the router and the middlewares; everything else goes on as it was.
+
+    Call it with the runner's server after `runner.setup()`. The router costs a callback about a tenth of its time.
+    """
+    whole = server.request_handler
+    short = {
+        prefix + name: callbacks.post
+        for prefix, callbacks in (("/wecom/", wecom), ("/wechat/", wechat))
+        for name in callbacks.names
+    }
+
+    def handle(request: Any) -> Awaitable[web.StreamResponse]:
+        way = short.get(request.raw_path.partition("?")[0]) if request.method == "POST" else None
+        if way is None or "Expect" in request.headers:
+            return whole(request)
+        return way(request)
+
+    server.request_handler = handle

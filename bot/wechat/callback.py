@@ -105,7 +105,7 @@ class WeChatCallbacks:
             crypto.verify(*query, encrypted)
             inner = crypto.decrypt(encrypted)
         self._door.check_fresh(query.timestamp, self._door.clock())
-        self._door.replays.add(query)
+        self._door.replays.add(query.signature)
         return query, inner
 
     async def _store(self, name: str, query: Query, inner: bytes) -> str:
@@ -114,6 +114,6 @@ class WeChatCallbacks:
         try:
             await self._door.intake.accept(messages)
         except IntakeUnavailable:
-            self._door.replays.forget(query)
+            self._door.replays.forget(query.signature)
             raise
         return trace

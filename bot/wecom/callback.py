@@ -95,7 +95,7 @@ class WeComCallbacks:
         crypto.verify(*query, encrypted)
         self._door.check_fresh(query.timestamp, now)
         inner = crypto.decrypt(encrypted)
-        self._door.replays.add(query)
+        self._door.replays.add(query.signature)
         return inner
 
     async def _store(self, name: str, query: Query, inner: bytes, now: datetime) -> str:
@@ -106,7 +106,7 @@ class WeComCallbacks:
         try:
             await self._door.intake.accept(messages, signals)
         except IntakeUnavailable:
-            self._door.replays.forget(query)
+            self._door.replays.forget(query.signature)
             raise
         return trace
 

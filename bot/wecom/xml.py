@@ -22,8 +22,10 @@ Tree: TypeAlias = "dict[str, Any]"
 _CONTROL = r"\x00-\x08\x0b-\x1f\ufffe\uffff"
 _TEXT = rf"[^<&\]{_CONTROL}]*+"
 _CDATA = rf"[^\]{_CONTROL}]*+(?:\](?!\]>)[^\]{_CONTROL}]*+)*+"
-_leaf = re.compile(rf"<([A-Za-z_][A-Za-z0-9_]*+)>(?:<!\[CDATA\[({_CDATA})\]\]>|({_TEXT}))</\1>[ \t\n]*+").match
-_root = re.compile(r"<xml>[ \t\n]*+").match
+_leaves = re.compile(rf"<([A-Za-z_][A-Za-z0-9_]*+)>(?:<!\[CDATA\[({_CDATA})\]\]>|({_TEXT}))</\1>").findall
+_is_flat = re.compile(
+    rf"<xml>[ \t\n]*+(?:<([A-Za-z_][A-Za-z0-9_]*+)>(?:<!\[CDATA\[{_CDATA}\]\]>|{_TEXT})</\1>[ \t\n]*+)*+</xml>"
+).fullmatch
 
 
 def parse(data: bytes) -> Tree:
@@ -40,15 +42,11 @@ def _flat(data: bytes) -> Tree | None:
         text = data.decode()
     except UnicodeDecodeError as error:
         raise BadXml("not UTF-8") from error
-    if not (root := _root(text)):
+    if not _is_flat(text):
         return None
-    tree: Tree = {}
-    at, count = root.end(), 0
-    while count < MAX_ELEMENTS and (found := _leaf(text, at)):
-        name, quoted, plain = found.groups()
-        tree[name] = quoted or plain or ""
-        at, count = found.end(), count + 1
-    return tree if text.endswith("</xml>") and at == len(text) - 6 and count == len(tree) > 0 else None
+    leaves = _leaves(text, 5)
+    tree: Tree = {name: quoted or plain for name, quoted, plain in leaves}
+    return tree if 0 < len(tree) == len(leaves) <= MAX_ELEMENTS else None
 
 
 def _nested(data: bytes) -> Tree:

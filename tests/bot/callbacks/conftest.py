@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from bot.callbacks import add_callback_routes
+from bot.callbacks import add_callback_routes, shorten_way
 from bot.database import Database
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
@@ -89,7 +89,7 @@ def _whole(written: bytearray) -> Answer | None:
 class Desk:
     """The service's callback side over one database: routes, intake, counters, and a clock that stands."""
 
-    def __init__(self, database: Database, wait_s: float = 3.0, **settings: Any) -> None:
+    def __init__(self, database: Database, wait_s: float = 3.0, short: bool = False, **settings: Any) -> None:
         self.database = database
         self.now = NOW
         self.registry = CollectorRegistry()
@@ -105,16 +105,20 @@ class Desk:
         shared = (self.intake, lambda: self.now, web_settings, metrics)
         self.app = web.Application()
         oa = {"oa": receivers["app"], "clear": Receiver(token=SecretStr("clearToken"), mode="plain")}
-        add_callback_routes(
-            self.app,
+        self._both = (
             WeComCallbacks(receivers, CORP_ID, *shared, kf_accounts=["wkAAA0001", "wkAAA0002"]),
             WeChatCallbacks(oa, APP_ID, *shared),
         )
+        self._short = short
+        add_callback_routes(self.app, *self._both)
 
     async def __aenter__(self) -> Desk:
         await self.intake.start()
         self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
         await self._runner.setup()
+        if self._short:
+            assert self._runner.server is not None
+            shorten_way(self._runner.server, *self._both)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -203,10 +207,10 @@ def platform() -> Platform:
     return Platform()
 
 
-@pytest.fixture
-def open_desk(database: Database) -> Callable[..., Desk]:
-    """A desk over the test's database; used as `async with open_desk() as desk`."""
-    return lambda **settings: Desk(database, **settings)
+@pytest.fixture(params=["router", "short"])
+def open_desk(database: Database, request: pytest.FixtureRequest) -> Callable[..., Desk]:
+    """A desk over the test's database, by either way; used as `async with open_desk() as desk`."""
+    return lambda **settings: Desk(database, short=request.param == "short", **settings)
 
 
 @pytest.fixture
