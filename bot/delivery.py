@@ -62,6 +62,14 @@ class Chain:
     begin_until: datetime
 
 
+class _Taken:
+    """What one lease brought; written anew when its transaction is tried again."""
+
+    jobs: Sequence[Job] = ()
+    withdrawn: Sequence[tuple[Leased, str]] = ()
+    begin_until: datetime
+
+
 class Deliverer:
     """Sends what is due until it is cancelled; killed at any point, its rows are sent again when their lease ends."""
 
@@ -131,33 +139,36 @@ class Deliverer:
         free = self._settings.batch - self._in_hand
         if free <= 0:
             return []
-        now = self._clock()
-        jobs = await asyncio.to_thread(self._lease, free, now)
-        self._in_hand += len(jobs)
+        if not await asyncio.to_thread(self._is_due):
+            return []
+        taken = _Taken()
+        # In one transaction with the notes that wait: two writers of one process would only queue on each other.
+        await self._commits.do(lambda session: self._lease(session, free, taken))
+        self._in_hand += len(taken.jobs)
+        for row, why in taken.withdrawn:
+            self._metrics.count_row(row.kind, "withdrawn")
+            log.info("withdrawn", row=row.id, kind=row.kind, why=why, trace=row.trace)
         by_recipient: dict[str, list[Job]] = {}
-        for job in jobs:
+        for job in taken.jobs:
             by_recipient.setdefault(job.row.recipient, []).append(job)
-        begin_until = now + timedelta(seconds=self._settings.lease_s * LEASE_RESERVE)
-        return [Chain(chain, begin_until) for chain in by_recipient.values()]
+        return [Chain(chain, taken.begin_until) for chain in by_recipient.values()]
 
-    def _lease(self, limit: int, now: datetime) -> list[Job]:
+    def _is_due(self) -> bool:
         with self._database.reading() as session:
             due_at = outbox.next_due_at(session)
-        if due_at is None or due_at > now:
-            return []
-        with self._database.transaction() as session:
-            leased = outbox.lease(session, limit, now, self._settings.lease_s)
-            held = hold_back(session, leased, now)
-            rows = [row for row in leased if row.id not in held]
-            why = self._withdrawn(session, rows, now) if rows else {}
-            for row_id, reason in why.items():
-                outbox.withdraw(session, [row_id], reason, now)
-            jobs = with_last_try(session, [row for row in rows if row.id not in why])
-        for row in rows:
-            if row.id in why:
-                self._metrics.count_row(row.kind, "withdrawn")
-                log.info("withdrawn", row=row.id, kind=row.kind, why=why[row.id], trace=row.trace)
-        return jobs
+        return due_at is not None and due_at <= self._clock()
+
+    def _lease(self, session: Session, limit: int, taken: _Taken) -> None:
+        now = self._clock()
+        leased = outbox.lease(session, limit, now, self._settings.lease_s)
+        held = hold_back(session, leased, now)
+        rows = [row for row in leased if row.id not in held]
+        why = self._withdrawn(session, rows, now) if rows else {}
+        for row_id, reason in why.items():
+            outbox.withdraw(session, [row_id], reason, now)
+        taken.jobs = with_last_try(session, [row for row in rows if row.id not in why])
+        taken.withdrawn = [(row, why[row.id]) for row in rows if row.id in why]
+        taken.begin_until = now + timedelta(seconds=self._settings.lease_s * LEASE_RESERVE)
 
     async def _send_chain(self, chain: Chain) -> None:
         done = 0
@@ -217,6 +228,8 @@ class Deliverer:
 
 
 class _Unreadable(PlatformError):
+    """The row itself is at fault."""
+
     group = ErrorClass.UNKNOWN
 
 
