@@ -27,6 +27,8 @@ MINUTE_S: Final = 60
 CODE_S: Final = 48 * 3600
 """How long the code of a hand-over can be used (wecom.md §6.6)."""
 NO_CODE: Final = "-"
+PART_S: Final = 24 * 3600
+"""How long the parts of a 公众号 text that were taken are remembered, so that a later part's error repeats none."""
 
 log = structlog.get_logger("bot.sending")
 
@@ -136,11 +138,15 @@ class Sender:
                 raise
 
     async def oa_text(self, job: Job) -> Sent:
-        """A text in the 公众号; the platform knows no idempotency here, so a try that may have arrived is repeated."""
+        """A text in the 公众号; the platform knows no idempotency here, so a part that may have arrived is repeated."""
         if self._gateways.wechat is None:
             raise NotConnected("the 公众号 is not set up; set HUITOU_WECHAT__APP_ID and HUITOU_WECHAT__SECRET")
-        for part in kf.split_text(job.row.payload["content"], wechat.TEXT_BYTES):
+        for number, part in enumerate(kf.split_text(job.row.payload["content"], wechat.TEXT_BYTES)):
+            name = f"oa-part:{job.row.key}:{number}"
+            if job.row.attempts > 1 and await self._cache.get(name) is not None:
+                continue
             await wechat.send_text(self._gateways.wechat, job.row.payload["touser"], part, job.row.trace)
+            await self._cache.set(name, "sent", PART_S)
         return Sent()
 
     async def app_text(self, job: Job) -> Sent:

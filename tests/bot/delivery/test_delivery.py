@@ -353,6 +353,17 @@ class TestOthers:
         body = desk.platform.called("message/custom/send")[0].body
         assert body == {"touser": "o1", "msgtype": "text", "text": {"content": "您有120积分"}}
 
+    def test_a_part_that_was_taken_is_not_said_again(self, desk: Any) -> None:
+        """The second half of a long 公众号 text fails: the next try says only that half."""
+        desk.write(effects.oa_text("k1", "o1", "积" * 600 + "分" * 600))
+        desk.platform.will_answer("message/custom/send", {"errcode": 0}, BUSY)
+        desk.deliver()
+        desk.clock.push(seconds=2)
+        desk.deliver()
+        said = [call.body["text"]["content"][:1] for call in desk.platform.called("message/custom/send")]
+        assert said == ["积", "分", "分"]
+        assert desk.states() == [outbox.SENT]
+
     def test_a_profile_names_the_member(self, desk: Any) -> None:
         """Name and unionid of a customer are written to the member in the transaction that marks the row."""
         with desk.database.transaction() as session:
