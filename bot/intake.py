@@ -27,7 +27,8 @@ MAX_BATCH = 512
 MAX_WAITING = 8192
 BUSY_BATCH = 8
 GATHER_S = 0.003
-"""Under load a commit waits this long for company: fewer, larger commits leave more of the CPU to the callbacks."""
+GATHER_STEP_S = 0.0005
+"""Under load a commit waits up to GATHER_S for company: fewer, larger commits leave more of the CPU to the callbacks."""
 RETRY_S = 0.1
 SWEEP_S = 0.25
 WAIT_S = 3.0
@@ -132,10 +133,17 @@ class Intake:
         while batch := self._next_batch():
             writing = self._store(batch, writing)
             if len(batch) >= BUSY_BATCH:
-                self._stopping.wait(GATHER_S)
+                self._gather((len(batch) + len(self._waiting)) // 2)
             self._in_hand = ()
         if writing is not None:
             writing.close()
+
+    def _gather(self, enough: int) -> None:
+        """Wait for half of the callers of the moment: one half is committed while the other is being read."""
+        until_s = monotonic_s() + GATHER_S
+        while len(self._waiting) < enough and monotonic_s() < until_s:
+            if self._stopping.wait(GATHER_STEP_S):
+                return
 
     def _next_batch(self) -> list[_Caller]:
         while not self._waiting:
