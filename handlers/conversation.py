@@ -11,11 +11,15 @@ from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
 from handlers.talk.turn import Ask, Close, Hush, Say, Scene, Silent, Turn
 
 HINT_AGAIN: Final = timedelta(hours=6)
+SECOND_SURE: Final = 0.7
+"""A second scenario in one message is answered only when it is this sure: two answers to one question annoy."""
 
 
 def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     """The scene of one message. `hushed` are topics that were spoken of lately and are not said again."""
-    found = [scored.id for scored in turn.verdict.scenarios]
+    found = [
+        scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
+    ]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first

@@ -17,6 +17,7 @@ from loyalty.orders import Purchase, purchases
 from loyalty.programme import Programme
 from loyalty.redemptions import RedemptionEntry, of_member
 from loyalty.rewards import Offer, availability
+from loyalty.storage import among
 
 T = TypeVar("T")
 RECENT_REDEMPTIONS = 5
@@ -26,18 +27,32 @@ REACH = timedelta(hours=47)
 
 
 class Facts:
-    """Facts of the members of a batch; each kind is read once, when first asked for, for all members."""
+    """Facts of the members of a batch; each kind is read once, when first asked for, for all who may need it.
 
-    def __init__(self, session: Session, members: Collection[int], programme: Programme, now: datetime) -> None:
+    `members` are all of the batch; `active` are those whose messages may lead to something, the others need a name
+    and consent at most.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        members: Collection[int],
+        active: Collection[int],
+        programme: Programme,
+        now: datetime,
+        chats: Collection[str] = (),
+    ) -> None:
         self._session = session
-        self._members = frozenset(members)
+        self._everybody = frozenset(members)
+        self._members = frozenset(active)
+        self._chats = frozenset(chats)
         self._programme = programme
         self._now = now
         self._read: dict[str, object] = {}
 
     def profile(self, member_id: int) -> Profile:
         """Name, tier, consent."""
-        return self._once("profiles", lambda: profiles(self._session, self._members))[member_id]
+        return self._once("profiles", lambda: profiles(self._session, self._everybody))[member_id]
 
     def name(self, member_id: int) -> str:
         """The name a person goes by, or nothing."""
@@ -107,19 +122,22 @@ class Facts:
         by_external = {value: member for member, value in self._identities("external_userid").items()}
         rows = self._session.execute(
             select(ServingRow.external_userid, ServingRow.userid)
-            .where(ServingRow.external_userid.in_(list(by_external)), ServingRow.ended_at.is_(None))
+            .where(among(ServingRow.external_userid, by_external), ServingRow.ended_at.is_(None))
             .order_by(ServingRow.since)
         )
         return {by_external[row.external_userid]: row.userid for row in rows}
 
     def _read_chats(self) -> dict[str, str]:
-        return {row.chat: row.name for row in self._session.execute(select(ChatRow.chat, ChatRow.name))}
+        return {
+            row.chat: row.name
+            for row in self._session.execute(select(ChatRow.chat, ChatRow.name).where(among(ChatRow.chat, self._chats)))
+        }
 
     def _read_reach(self) -> dict[int, tuple[str, str]]:
         rows = self._session.execute(
             select(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat, func.max(VerdictRow.at))
             .where(
-                VerdictRow.member_id.in_(list(self._members)),
+                among(VerdictRow.member_id, self._members),
                 VerdictRow.channel.in_(sorted(AUTOMATIC_CHANNELS)),
                 VerdictRow.at > self._now - REACH,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from handlers.stage import Stage
 from handlers.talk import corrections, effects, inbox
 from handlers.talk.dialogs import end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
-from handlers.talk.messages import CUSTOMER_CHANNELS, Incoming
+from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.turn import Turn
 from intents.classifier import Verdict
@@ -43,7 +43,7 @@ def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datet
     messages = [item.message for item in claimed]
     members = customers.resolve(session, _identities(messages), now)
     verdicts = _understand(messages, brand)
-    stage = _set_stage(session, set(members.values()), brand, now)
+    stage = _set_stage(session, messages, members, verdicts, brand, now)
     decided: list[Decided] = []
     for message in messages:
         member_id = members.get((message.identity, message.sender))
@@ -59,12 +59,28 @@ def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datet
     return decided
 
 
-def _set_stage(session: Session, members: set[int], brand: Brand, now: datetime) -> Stage:
-    facts = Facts(session, members, brand.programme, now)
-    follow_ups = FollowUps(session, members, brand, now)
-    dialogs = read_dialogs(session, members) if members else {}
-    pauses = read_pauses(session, members, now) if members else {}
-    return Stage(session, facts, follow_ups, dialogs, pauses, now)
+def _set_stage(
+    session: Session,
+    messages: Sequence[Incoming],
+    members: Mapping[tuple[str, str], int],
+    verdicts: Mapping[str, Verdict],
+    brand: Brand,
+    now: datetime,
+) -> Stage:
+    everybody = set(members.values())
+    dialogs = read_dialogs(session, everybody) if everybody else {}
+    pauses = read_pauses(session, everybody, now) if everybody else {}
+    stirred = [message for message in messages if _may_stir(message, verdicts.get(message.key, NOTHING))]
+    active = {members[name] for message in stirred if (name := (message.identity, message.sender)) in members}
+    active |= {member for member, _chat in dialogs}
+    chats = {message.chat for message in stirred if message.channel == "group"}
+    facts = Facts(session, everybody, active, brand.programme, now, chats)
+    return Stage(session, facts, FollowUps(session, active, brand, now), dialogs, pauses, now)
+
+
+def _may_stir(message: Incoming, verdict: Verdict) -> bool:
+    """Whether facts may be needed: chatter in a group, most of all messages, needs none."""
+    return message.channel in AUTOMATIC_CHANNELS or bool(verdict.scenarios)
 
 
 def _identities(messages: Iterable[Incoming]) -> set[tuple[str, str]]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from handlers.facts import Facts
@@ -35,6 +34,7 @@ from handlers.talk.turn import (
 )  # fmt: skip
 from loyalty import customers, redemptions
 from loyalty.errors import LoyaltyError
+from loyalty.writing import write_rows
 
 KF_POOL, KF_SERVICER = 2, 3
 """Session states of wecom.md §6.4: waiting pool, served by a person."""
@@ -84,8 +84,7 @@ class Stage:
         outbox.add(self.session, [*self.outgoing, *self.follow_ups.flush()], self.now)
         write_dialogs(self.session, self._changed)
         write_pauses(self.session, self._paused)
-        if self.verdicts:
-            self.session.execute(insert(VerdictRow), self.verdicts)
+        write_rows(self.session, VerdictRow, self.verdicts)
 
     def pause(self, place: Place, until: datetime, why: str) -> None:
         """Keep still in a place for a while."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, select, tuple_
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from loyalty.errors import UnknownMember
+from loyalty.storage import among
 from loyalty.tables import PROGRAMME_OWNER, Account, AccountBalance, Member
 from loyalty.writing import insert_new
 
 _BY_NAME = select(Account.id, Account.owner, Account.asset, Account.kind).where(
-    tuple_(Account.owner, Account.asset, Account.kind).in_(bindparam("names", expanding=True)))
+    among(Account.owner, "owners"), among(Account.asset, "assets"), among(Account.kind, "kinds"))
 _LOCKED = (
     select(AccountBalance.account_id, AccountBalance.balance)
-    .where(AccountBalance.account_id.in_(bindparam("ids", expanding=True)))
+    .where(among(AccountBalance.account_id, "ids"))
     .order_by(AccountBalance.account_id)
     .with_for_update()
 )
@@ -42,8 +43,14 @@ def find_accounts(session: Session, names: Collection[AccountName]) -> dict[Acco
     """Ids of the accounts that are open."""
     if not names:
         return {}
-    rows = session.execute(_BY_NAME, {"names": sorted(set(names))})
-    return {AccountName(row.owner, row.asset, row.kind): row.id for row in rows}
+    wanted = set(names)
+    sides = {
+        "owners": sorted({name.owner for name in wanted}),
+        "assets": sorted({name.asset for name in wanted}),
+        "kinds": sorted({name.kind for name in wanted}),
+    }
+    found = {AccountName(row.owner, row.asset, row.kind): row.id for row in session.execute(_BY_NAME, sides)}
+    return {name: found[name] for name in wanted if name in found}
 
 
 def open_accounts(session: Session, names: Collection[AccountName]) -> dict[AccountName, int]:

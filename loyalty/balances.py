@@ -13,12 +13,13 @@ from sqlalchemy.orm import Session
 
 from loyalty.accounts import AVAILABLE, HELD
 from loyalty.expiry import last_day
+from loyalty.storage import among
 from loyalty.tables import Account, AccountBalance, Lot
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 # Statements of the hot path are built once: building one costs more than running it.
-_THEIRS = (Account.owner.in_(bindparam("members", expanding=True)), Account.asset == bindparam("asset"))
+_THEIRS = (among(Account.owner, "members"), Account.asset == bindparam("asset"))
 _OPEN = (
     select(Account.owner, Lot.expires_at, cast(func.sum(Lot.remaining), BigInteger))
     .join(Lot, Lot.account_id == Account.id)

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
-from sqlalchemy import BindParameter, bindparam, delete, select, tuple_, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.errors import IdentityTaken, UnknownMember
+from loyalty.storage import among
 from loyalty.tables import Member, MemberIdentity, MergeProposal, table_of
 from loyalty.writing import insert_new
 
@@ -20,14 +21,13 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 # Statements that every batch of messages sends are built once: building one costs more than running it.
-_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
 _BY_IDENTITY = select(MemberIdentity.kind, MemberIdentity.value, MemberIdentity.member_id).where(
-    tuple_(MemberIdentity.kind, MemberIdentity.value).in_(bindparam("identities", expanding=True)))
+    among(MemberIdentity.kind, "kinds"), among(MemberIdentity.value, "values"))
 _PROFILES = select(Member.id, Member.name, Member.joined_at, Member.opted_out_at, Member.tier).where(
-    Member.id.in_(_IDS))
+    among(Member.id, "ids"))
 _OF_KIND = (
     select(MemberIdentity.member_id, MemberIdentity.value)
-    .where(MemberIdentity.member_id.in_(_IDS), MemberIdentity.kind == bindparam("kind"))
+    .where(among(MemberIdentity.member_id, "ids"), MemberIdentity.kind == bindparam("kind"))
     .order_by(MemberIdentity.id)
 )
 
@@ -54,8 +54,10 @@ def find_many(session: Session, identities: Collection[tuple[str, str]]) -> dict
     """Member id of every identity that is known; the others are left out."""
     if not identities:
         return {}
-    rows = session.execute(_BY_IDENTITY, {"identities": sorted(set(map(tuple, identities)))})
-    return {(kind, value): member_id for kind, value, member_id in rows}
+    wanted = {(kind, value) for kind, value in identities}
+    sides = {"kinds": sorted({kind for kind, _ in wanted}), "values": sorted({value for _, value in wanted})}
+    rows = session.execute(_BY_IDENTITY, sides)
+    return {(kind, value): member_id for kind, value, member_id in rows if (kind, value) in wanted}
 
 
 def find(session: Session, kind: str, value: str) -> int | None:

@@ -9,24 +9,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, Select, bindparam, cast, func, or_, select
+from sqlalchemy import BigInteger, Select, bindparam, cast, func, or_, select
 from sqlalchemy.orm import Session
 
+from loyalty.storage import among
 from loyalty.tables import Lot, LotUse
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 UNBORN = 1 << 62
 
 # Statements of the hot path are built once: building one costs more than running it.
-_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
 _LOTS = select(Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining, Lot.transfer_id)
-_BY_ID = _LOTS.where(Lot.id.in_(_IDS))
-_BORN = _LOTS.where(Lot.transfer_id.in_(_IDS))
+_BY_ID = _LOTS.where(among(Lot.id, "ids"))
+_BORN = _LOTS.where(among(Lot.transfer_id, "ids"))
 _TAKEN = (
     select(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
            cast(func.sum(LotUse.amount), BigInteger).label("net"))
     .join(Lot, Lot.id == LotUse.lot_id)
-    .where(LotUse.spend_id.in_(_IDS))
+    .where(among(LotUse.spend_id, "ids"))
     .group_by(LotUse.spend_id, Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining)
 )
 
@@ -39,7 +39,7 @@ def _open_statement() -> Select[*tuple[Any, ...]]:
     lots = select(
         Lot.id, Lot.account_id, Lot.expires_at, Lot.remaining,
         cast(running - Lot.remaining, BigInteger).label("before"), cast(total, BigInteger).label("total"),
-    ).where(Lot.account_id.in_(bindparam("accounts", expanding=True)), Lot.remaining > 0,
+    ).where(among(Lot.account_id, "accounts"), Lot.remaining > 0,
             or_(Lot.expires_at.is_(None), Lot.expires_at > bindparam("at"))).subquery()
     return select(lots).where(lots.c.before < bindparam("need"))
 

@@ -19,7 +19,7 @@ from loyalty.errors import IdentityTaken, KeyReused
 from loyalty.expiry import expires_at
 from loyalty.ledger import earn
 from loyalty.programme import Programme
-from loyalty.storage import UtcDateTime
+from loyalty.storage import UtcDateTime, among
 from loyalty.tables import Order, PurchaseSummary, table_of
 from loyalty.tiers import tier_of
 from loyalty.writing import body_hash, insert_new, upsert_row
@@ -80,7 +80,7 @@ _ITEMS = TypeAdapter(tuple[Item, ...])
 def _last_statement() -> Select[*tuple[Any, ...]]:
     newest = func.row_number().over(partition_by=Order.member_id, order_by=(Order.paid_at.desc(), Order.id.desc()))
     ranked = (select(Order.member_id, Order.paid_at, Order.items, newest.label("place"))
-              .where(Order.member_id.in_(bindparam("members", expanding=True))).subquery())
+              .where(among(Order.member_id, "members")).subquery())
     return (select(ranked).where(ranked.c.place <= bindparam("limit"))
             .order_by(ranked.c.member_id, ranked.c.place))
 

@@ -15,6 +15,7 @@ from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, AccountName, lock_
 from loyalty.errors import HoldClosed, KeyReused, LoyaltyError, NotEnough, NotReversible, UnknownTransfer
 from loyalty.lots import UNBORN, LotBook, OpenLot, Use, load_born, load_by_id, load_open, load_taken
 from loyalty.movements import Movement, Posted
+from loyalty.storage import among
 from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer, table_of
 from loyalty.writing import insert_new, insert_rows
 
@@ -25,7 +26,7 @@ _SET_STATE = update(_HOLDS).where(_HOLDS.c.transfer_id == bindparam("hold_id")).
 _ADD_TO_BALANCE = (update(_BALANCES).where(_BALANCES.c.account_id == bindparam("account"))
                    .values(balance=_BALANCES.c.balance + bindparam("delta")))
 _BY_KEY = select(Transfer.key, Transfer.id, Transfer.body_hash).where(
-    Transfer.key.in_(bindparam("keys", expanding=True)))
+    among(Transfer.key, "keys"))
 
 
 def _targets_statement() -> Select[*tuple[Any, ...]]:
@@ -38,7 +39,7 @@ def _targets_statement() -> Select[*tuple[Any, ...]]:
         .join(debit, debit.id == Transfer.debit_id)
         .join(credit, credit.id == Transfer.credit_id)
         .outerjoin(Hold, Hold.transfer_id == Transfer.id)
-        .where(Transfer.id.in_(bindparam("ids", expanding=True)))
+        .where(among(Transfer.id, "ids"))
     )
 
 

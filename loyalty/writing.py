@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Executable, Row
+import msgspec
+from sqlalchemy import ColumnElement, Executable, Row, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -60,3 +61,34 @@ def _insert(dialect: str, entity: type[Base]) -> postgresql.Insert:
     if dialect == "postgresql":
         return postgresql.insert(table_of(entity))
     return sqlite.insert(table_of(entity))  # type: ignore[return-value]
+
+
+def write_rows(session: Session, entity: type[Base], rows: Rows) -> None:
+    """Insert many rows in one statement with one parameter; a row whose unique key is taken is left out.
+
+    Every row has the same columns: numbers, texts, truth values or moments. On PostgreSQL the rows travel as JSON,
+    which costs a tenth of a statement a row.
+    """
+    if not rows:
+        return
+    dialect = _dialect(session)
+    if dialect != "postgresql":
+        session.execute(_write(dialect, entity), rows)
+        return
+    body = msgspec.json.encode(rows).decode()
+    session.execute(_write_json(entity, tuple(rows[0])), {"rows": body})
+
+
+@cache
+def _write(dialect: str, entity: type[Base]) -> Executable:
+    return _insert(dialect, entity).on_conflict_do_nothing()
+
+
+@cache
+def _write_json(entity: type[Base], columns: tuple[str, ...]) -> Executable:
+    table = table_of(entity)
+    names = ", ".join(f'"{table.c[column].name}"' for column in columns)
+    return text(
+        f'INSERT INTO "{table.name}" ({names}) SELECT {names} '  # noqa: S608 - names of our own tables and columns
+        f'FROM json_populate_recordset(NULL::"{table.name}", CAST(:rows AS json)) ON CONFLICT DO NOTHING'
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -20,6 +20,8 @@ from handlers.talk import effects
 from handlers.talk.outbox import Outgoing
 from loyalty.customers import profiles
 from loyalty.orders import purchases
+from loyalty.storage import among
+from loyalty.writing import write_rows
 
 BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 2, "no"), ("稍后提醒", 3, "later"))
 CHOSEN: Final = {"done": "已发送", "no": "不合适", "later": "稍后提醒"}
@@ -83,8 +85,7 @@ class FollowUps:
     def flush(self) -> list[Outgoing]:
         """Write runs, timers and touches; gives back the cards that go to the outbox."""
         for table, rows in ((RunRow, self._runs), (TimerRow, self._timers), (TouchRow, self._touches)):
-            if rows:
-                self._session.execute(insert(table), rows)
+            write_rows(self._session, table, rows)
         return self._cards
 
     def _touches_of(self, member_id: int) -> list[Touched]:
@@ -96,11 +97,11 @@ class FollowUps:
         self._touches.append(_touch_values(task, sop, member_id, rep, decision, self._now))
 
 
-def read_touches(session: Session, members: Iterable[int], now: datetime) -> dict[int, list[Touched]]:
+def read_touches(session: Session, members: Collection[int], now: datetime) -> dict[int, list[Touched]]:
     """The touches that were sent to these members lately."""
     rows = session.execute(
         select(TouchRow.member_id, TouchRow.sop, TouchRow.at).where(
-            TouchRow.member_id.in_(list(members)), TouchRow.decision == "sent", TouchRow.at > now - LOOK_BACK
+            among(TouchRow.member_id, members), TouchRow.decision == "sent", TouchRow.at > now - LOOK_BACK
         )
     )
     touched: dict[int, list[Touched]] = defaultdict(list)

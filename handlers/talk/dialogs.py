@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from handlers.talk.tables import DialogRow, PauseRow
 from handlers.talk.turn import OpenDialog
+from loyalty.storage import among
 
 Place = tuple[int, str]
 """A member and a chat."""
@@ -22,7 +23,7 @@ def read_dialogs(session: Session, members: Collection[int]) -> dict[Place, Open
     """Every dialog of these members, also those whose time is over: a late answer is told so once."""
     rows = session.execute(
         select(DialogRow.member_id, DialogRow.chat, DialogRow.step, DialogRow.state, DialogRow.expires_at).where(
-            DialogRow.member_id.in_(list(members))
+            among(DialogRow.member_id, members)
         )
     )
     return {
@@ -34,7 +35,7 @@ def read_pauses(session: Session, members: Collection[int], now: datetime) -> di
     """Where the bot keeps still towards these members, and until when."""
     rows = session.execute(
         select(PauseRow.member_id, PauseRow.chat, PauseRow.until).where(
-            PauseRow.member_id.in_(list(members)), PauseRow.until > now
+            among(PauseRow.member_id, members), PauseRow.until > now
         )
     )
     return {(row.member_id, row.chat): row.until for row in rows}

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Row, exists, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from handlers.talk.messages import SHARDS, Incoming, decode, encode
 from handlers.talk.tables import InboxRow, InboxShard
+from loyalty.storage import among
+from loyalty.writing import write_rows
 
 WAITING, DONE, ASIDE = 0, 1, 2
 MAX_ERROR_CHARS = 2000
@@ -31,9 +32,7 @@ class Claimed:
 def store(session: Session, messages: Iterable[Incoming], now: datetime) -> int:
     """Insert what is new; a key that is known changes nothing. Returns how many were offered."""
     rows = [inbox_values(message, now) for message in messages]
-    if rows:
-        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        session.execute(dialect.insert(InboxRow).on_conflict_do_nothing(index_elements=["key"]), rows)
+    write_rows(session, InboxRow, rows)
     return len(rows)
 
 
@@ -67,7 +66,7 @@ def claim(session: Session, limit: int, now: datetime, first_lane: int = 0) -> l
         return []
     rows = session.execute(
         select(InboxRow.id, InboxRow.sender, InboxRow.attempts, InboxRow.due_at, InboxRow.received_at, InboxRow.body)
-        .where(InboxRow.state == WAITING, InboxRow.shard.in_(lanes))
+        .where(InboxRow.state == WAITING, among(InboxRow.shard, lanes))
         .order_by(InboxRow.id)
         .limit(limit)
     ).all()
@@ -88,7 +87,7 @@ def claim_one(session: Session, message_id: int) -> Claimed | None:
 
 def finish(session: Session, ids: Sequence[int], now: datetime) -> None:
     """Mark messages done, in the same transaction as what they caused."""
-    session.execute(update(InboxRow).where(InboxRow.id.in_(ids)).values(state=DONE, done_at=now))
+    session.execute(update(InboxRow).where(among(InboxRow.id, ids)).values(state=DONE, done_at=now))
 
 
 def put_off(session: Session, message_id: int, error: str, due_at: datetime) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import and_, func, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
 from handlers.talk.tables import OutboxRow
+from loyalty.storage import among
+from loyalty.writing import write_rows
 
 WAITING, SENT, FAILED, WITHDRAWN = 0, 1, 2, 3
 MAX_ERROR_CHARS = 1000
@@ -68,9 +69,7 @@ def add(session: Session, outgoing: Iterable[Outgoing], now: datetime) -> None:
         }
         for item in outgoing
     ]
-    if rows:
-        dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-        session.execute(dialect.insert(OutboxRow).on_conflict_do_nothing(index_elements=["key"]), rows)
+    write_rows(session, OutboxRow, rows)
 
 
 def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[Leased]:
@@ -104,10 +103,10 @@ def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[L
         return []
     session.execute(
         update(OutboxRow)
-        .where(OutboxRow.id.in_(ids))
+        .where(among(OutboxRow.id, ids))
         .values(leased_until=now + timedelta(seconds=lease_s), attempts=OutboxRow.attempts + 1)
     )
-    rows = session.scalars(select(OutboxRow).where(OutboxRow.id.in_(ids)).order_by(OutboxRow.id))
+    rows = session.scalars(select(OutboxRow).where(among(OutboxRow.id, ids)).order_by(OutboxRow.id))
     return [_leased(row) for row in rows]
 
 
@@ -142,7 +141,7 @@ def release(session: Session, row_ids: Sequence[int]) -> None:
     """Let go of rows that were not tried; the try is not counted."""
     session.execute(
         update(OutboxRow)
-        .where(OutboxRow.id.in_(row_ids), OutboxRow.state == WAITING)
+        .where(among(OutboxRow.id, row_ids), OutboxRow.state == WAITING)
         .values(leased_until=None, attempts=OutboxRow.attempts - 1)
     )
 
@@ -151,7 +150,7 @@ def withdraw(session: Session, row_ids: Sequence[int], why: str, now: datetime) 
     """Take rows back before they leave, with the reason."""
     session.execute(
         update(OutboxRow)
-        .where(OutboxRow.id.in_(row_ids), OutboxRow.state == WAITING)
+        .where(among(OutboxRow.id, row_ids), OutboxRow.state == WAITING)
         .values(state=WITHDRAWN, sent_at=now, leased_until=None, error=why[:MAX_ERROR_CHARS])
     )
 

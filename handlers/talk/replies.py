@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import ChainableUndefined, TemplateError
+from jinja2 import ChainableUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAMES = frozenset(
@@ -34,7 +34,8 @@ class Replies:
         self._environment = ImmutableSandboxedEnvironment(
             undefined=ChainableUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
         )
-        self._compiled = {}
+        self._compiled: dict[str, Template] = {}
+        self._others: dict[str, Template] = {}
         for name, text in templates.items():
             try:
                 self._compiled[name] = self._environment.from_string(text)
@@ -51,7 +52,9 @@ class Replies:
 
     def render_text(self, template: str, /, **variables: Any) -> str:
         """A text that stands elsewhere in config/, such as `says` of a scenario, under the same rules."""
-        return self._environment.from_string(template).render(variables).strip()
+        if template not in self._others:
+            self._others[template] = self._environment.from_string(template)
+        return self._others[template].render(variables).strip()
 
     def findings(self) -> list[str]:
         """What is missing, unknown or fails when nothing is known of the customer."""
