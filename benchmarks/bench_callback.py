@@ -3,7 +3,7 @@
 Verify, decrypt, parse, committed insert, answer; 64 connections; server on CPU 0, load on CPU 1; every request is a
 callback of its own (a repeated one would be recognised and cost less). Rounds alternate: floor, SQLite, PostgreSQL,
 floor, … and medians count. Needs wrk (Debian, Ubuntu: apt-get install wrk) and a PostgreSQL that may create databases
-(HUITOU_TEST_POSTGRES). Run from the root of the checkout: python -m benchmarks.bench_callback
+(HUITOU_TEST_POSTGRES). Run from the root of the checkout: python benchmarks/bench_callback.py
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from callback_load import callbacks, pace
 from sqlalchemy import text
 
 import handlers.followup.tables
 import handlers.talk.tables  # noqa: F401
-from benchmarks.callback_load import callbacks, pace
 from bot.database import Database
 from loyalty.storage import Base
 
@@ -64,7 +64,7 @@ def free_port() -> int:
 @contextmanager
 def started(*command: str, port: int) -> Iterator[int]:
     """The process of a server pinned to CPU 0, until the block ends."""
-    process = subprocess.Popen(["taskset", "-c", "0", sys.executable, "-m", *command])
+    process = subprocess.Popen(["taskset", "-c", "0", sys.executable, *command])
     try:
         for _ in range(200):
             try:
@@ -180,13 +180,13 @@ def main() -> int:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.directory))
         urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": stack.enter_context(postgres())}
         floor = Subject("floor", free_port())
-        floor.process = stack.enter_context(started("benchmarks.floor_callback", str(floor.port), port=floor.port))
+        floor.process = stack.enter_context(started(str(HERE / "floor_callback.py"), str(floor.port), port=floor.port))
         subjects = [floor]
         for name, url in urls.items():
             subject = Subject(name, free_port(), prepared(url))
             stack.callback(subject.database.dispose)
             subject.process = stack.enter_context(
-                started("benchmarks.callback_server", str(subject.port), url, port=subject.port)
+                started(str(HERE / "callback_server.py"), str(subject.port), url, port=subject.port)
             )
             subjects.append(subject)
         for subject in subjects:

@@ -9,10 +9,10 @@ import sys
 import structlog
 import uvloop
 from aiohttp import web
+from callback_load import AES_KEY, CORP_ID, TOKEN
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from benchmarks.callback_load import AES_KEY, CORP_ID, TOKEN
 from bot.callbacks import add_callback_routes, shorten_way
 from bot.clock import system_clock
 from bot.database import Database

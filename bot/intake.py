@@ -28,7 +28,7 @@ MAX_WAITING = 8192
 BUSY_BATCH = 8
 GATHER_S = 0.003
 GATHER_STEP_S = 0.0005
-"""Under load a commit waits up to GATHER_S for company: fewer, larger commits leave more of the CPU to the callbacks."""
+"""Under load a commit waits up to GATHER_S for company: fewer, larger commits leave the CPU to the callbacks."""
 RETRY_S = 0.1
 SWEEP_S = 0.25
 WAIT_S = 3.0

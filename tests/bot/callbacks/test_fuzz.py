@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 import loyalty.tables  # noqa: F401
 from bot.database import Database
@@ -76,6 +77,7 @@ def mutated(dice: random.Random, platform: Any, serial: int) -> tuple[str, bytes
     return path, harm(dice, body)
 
 
+@pytest.mark.timeout(180)
 def test_ten_thousand_mutations(
     platform: Any, tmp_path: Path, run: Callable[[Any], Any], desk_of: Callable[..., Any]
 ) -> None:
