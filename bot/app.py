@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bot.api.routes import add_routes
 from bot.brands import BrandHolder
 from bot.cache import Cache, LocalCache, RedisCache
-from bot.callbacks import add_callback_routes
+from bot.callbacks import add_callback_routes, shorten_way
 from bot.clock import Clock, system_clock
 from bot.database import Database
 from bot.delivery import Deliverer
@@ -120,19 +120,20 @@ class Service:
         self._intake = Intake(self.database, self.clock, self._stored, metrics.observe_batch)
         await self._intake.start()
         app = web.Application(client_max_size=settings.web.body_max_bytes)
-        wecom, wechat = settings.wecom, settings.wechat
-        add_callback_routes(
-            app,
-            WeComCallbacks(
-                wecom.receivers, wecom.corp_id, self._intake, self.clock, settings.web, metrics, wecom.kf_accounts
-            ),
-            WeChatCallbacks(wechat.receivers, wechat.app_id, self._intake, self.clock, settings.web, metrics),
+        wecom = WeComCallbacks(
+            settings.wecom.receivers, settings.wecom.corp_id, self._intake, self.clock, settings.web, metrics,
+            settings.wecom.kf_accounts,
+        )  # fmt: skip
+        wechat = WeChatCallbacks(
+            settings.wechat.receivers, settings.wechat.app_id, self._intake, self.clock, settings.web, metrics
         )
+        add_callback_routes(app, wecom, wechat)
         keys = {name: key.get_secret_value() for name, key in settings.api.api_keys.items()}
         add_routes(app, self.database, lambda: self.brand().programme, keys, self.clock)
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
+        shorten_way(self._runner.server, wecom, wechat)
         await web.TCPSite(self._runner, settings.web.host, settings.web.port, backlog=1024).start()
 
     def _build_gateways(self) -> Gateways:
