@@ -133,8 +133,8 @@ def _truth(rows: Sequence[_Row], labels: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def fewest_messages(size: int) -> int:
-    """In how many of `size` messages a feature must stand to be learnt: rare ones cost speed and mislead."""
-    return max(1, min(3, size // 1000))
+    """In how many of `size` messages a feature must stand to be learnt: more of them cost space and mislead."""
+    return max(1, min(2, size // 1000))
 
 
 def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
