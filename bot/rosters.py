@@ -56,7 +56,7 @@ REPS_AT_ONCE, CONTACTS_A_PAGE, GROUPS_A_PAGE = 100, 100, 1000
 NO_CONTACT: Final = 84061
 ONE_BY_ONE: Final = frozenset({NO_CONTACT, 40003, 40031, 60111})
 """Refusals that may be about one member of the list asked for: none of its contacts, or nobody of that name."""
-NO_GROUP: Final = frozenset({40050, 40058, 49008})
+NO_GROUP: Final = 40050
 TOO_MANY_OWNERS: Final = 81017
 
 T = TypeVar("T")
@@ -289,7 +289,7 @@ async def _sync_groups(under_way: Pass) -> int:
         try:
             answer = await under_way.ask("POST", "externalcontact/groupchat/get", {"chat_id": chat, "need_name": 1})
         except ApiRefused as error:
-            if error.errcode not in NO_GROUP:
+            if error.errcode != NO_GROUP:
                 raise
             log.info("a listed group is no more", errcode=error.errcode)
             continue
