@@ -133,6 +133,7 @@ class Service:
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
+        assert self._runner.server is not None
         shorten_way(self._runner.server, wecom, wechat)
         await web.TCPSite(self._runner, settings.web.host, settings.web.port, backlog=1024).start()
 
