@@ -253,6 +253,12 @@ async def wait_for_morning(stage: Stage) -> None:
     await stage.card("王莉", "何姐", "快用完了", "天前买过 茉莉冷泡茶20包")
 
 
+async def hear_in_private(stage: Stage) -> None:
+    """In a private chat the rep is prompted and speaks; the bot says nothing there."""
+    await stage.write("何姐", "private", "朋友喝了也想买,问我这是什么牌子")
+    await stage.card("王莉", "何姐", "私聊", "朋友喝了也想买", "介绍发您")
+
+
 async def call_person(stage: Stage) -> None:
     """转人工: said, prompted, handed over, and then the bot keeps still."""
     await stage.write("小满", "kf", "转人工")
@@ -279,8 +285,8 @@ async def opt_out(stage: Stage) -> None:
     await stage.write("路人", "kf", "恢复提醒")
     await stage.answer("路人", "kf", "已恢复提醒")
     await stage.write("路人", "group", "快吃完了")
-    # He has no rep of his own, so the default one hears of it; her phone keeps order, so nothing is behind this card.
-    await stage.card("王莉", "快吃完了", "路人")
+    # He has no rep of his own, so the one in the group hears of it. A phone keeps order: nothing is behind this card.
+    await stage.card("刘阳", "快吃完了", "路人")
 
 
 async def look_at_health(stage: Stage) -> None:
@@ -322,6 +328,7 @@ STORY: Final[tuple[tuple[str, Step], ...]] = (
     ("access_token 失效: 回答照样到", lose_token),
     ("稍后提醒: 两小时后再来一次", remind_later),
     ("夜里 22:00 不打扰, 早上再提醒", wait_for_morning),
+    ("何姐私聊里说朋友也想买: 提醒王莉", hear_in_private),
     ("转人工: 交给刘阳, 之后不插嘴", call_person),
     ("投诉: 道歉, 导购和店长都收到", complain),
     ("勿扰: 立刻生效, 想恢复就恢复", opt_out),
