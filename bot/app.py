@@ -26,6 +26,7 @@ from bot.intake import Intake
 from bot.metrics import CallbackMetrics
 from bot.migrations import check_schema
 from bot.pulls import ArchiveReader, KfReader, Puller, Reader
+from bot.rosters import Rosters
 from bot.sending import Gateways
 from bot.settings import Settings
 from bot.ticker import Ticker
@@ -108,6 +109,9 @@ class Service:
             )  # fmt: skip
             puller = Puller(self.database, self._readers(), self.cache, settings.deliver, clock, self._metrics)
             loops.append(("deliver", deliverer.run()))
+            if settings.wecom.corp_id:
+                rosters = Rosters(self.database, self._gateways.wecom, settings.deliver, clock, self._metrics)
+                loops.append(("roster", rosters.run()))
             loops.append(("pull", puller.run(self.cache.subscribe(PULL))))
         if "tick" in self.parts:
             ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX))

@@ -21,6 +21,7 @@ from bot.clock import Clock
 from bot.commits import Commits
 from bot.database import Database
 from bot.delivery_metrics import DeliveryMetrics
+from bot.roster_rows import note_group
 from bot.sending import Gateways, Job, Sender, Sent
 from bot.settings import Deliver
 from bot.wecom.contacts import Contact
@@ -297,6 +298,8 @@ def note_sent(session: Session, row: Leased, sent: Sent, now: datetime) -> None:
     outbox.mark_sent(session, row.id, sent.platform_id, now)
     if sent.contact is not None:
         note_profile(session, sent.contact, row.payload["channel"], now)
+    if sent.group is not None:
+        note_group(session, sent.group, row.created_at)
 
 
 def note_profile(session: Session, contact: Contact, channel: str, now: datetime) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import structlog
 
 from bot.cache import Cache
+from bot.roster_rows import ListedGroup, group_in
 from bot.wechat import gateway as wechat
 from bot.wecom import contacts, kf, staff
 from bot.wecom.errors import (
@@ -68,6 +69,7 @@ class Sent:
 
     platform_id: str = ""
     contact: contacts.Contact | None = None
+    group: ListedGroup | None = None
 
 
 class Sender:
@@ -189,6 +191,12 @@ class Sender:
         external_userid = job.row.payload["external_userid"]
         return Sent(contact=await ask(self._gateways.wecom, external_userid, job.row.trace))
 
+    async def chat_profile(self, job: Job) -> Sent:
+        """Ask what a customer group is called and who sits in it."""
+        chat = job.row.payload["chat"]
+        answer = await contacts.get_group(self._gateways.wecom, chat, job.row.trace)
+        return Sent(group=group_in(answer, chat))
+
     async def _spare_member(self, userid: str) -> None:
         # Beyond the platform's limit messages vanish without an error, so we stop before it.
         wait_s = await self._cache.hit(f"app:{userid.lower()}", MINUTE_S, self._member_app_per_min)
@@ -220,5 +228,6 @@ KINDS: Final[dict[str, Callable[[Sender, Job], Awaitable[Sent]]]] = {
     "card": Sender.card,
     "card_update": Sender.card_update,
     "profile": Sender.profile,
+    "chat_profile": Sender.chat_profile,
 }
 """Every kind of `handlers.talk.effects` and what carries it out."""

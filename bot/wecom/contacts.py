@@ -18,18 +18,6 @@ class Contact:
     followers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A customer group: its owner, its staff and its outside members."""
-
-    chat_id: str
-    name: str
-    owner: str
-    staff: tuple[str, ...]
-    customers: tuple[str, ...]
-    version: str
-
-
 async def get_contact(gateway: Gateway, external_userid: str, trace: str = "") -> Contact:
     """A customer whom a member has added (externalcontact/get)."""
     params = {"external_userid": external_userid}
@@ -49,18 +37,7 @@ async def get_kf_customer(gateway: Gateway, external_userid: str, trace: str = "
     raise NotSendable("kf/customer/batchget knows no such customer of the last 48 h")
 
 
-async def get_group(gateway: Gateway, chat_id: str, trace: str = "") -> Group:
-    """A customer group with its members (externalcontact/groupchat/get)."""
-    answer = await gateway.call(
-        "POST", "externalcontact/groupchat/get", {"chat_id": chat_id, "need_name": 1}, trace=trace
-    )
-    group: Json = answer.get("group_chat") or {}
-    members = [(text_of(item.get("userid")), item.get("type")) for item in group.get("member_list") or ()]
-    return Group(
-        chat_id,
-        text_of(group.get("name")),
-        text_of(group.get("owner")),
-        tuple(userid for userid, kind in members if kind == 1),
-        tuple(userid for userid, kind in members if kind == 2),
-        text_of(group.get("member_version")),
-    )
+async def get_group(gateway: Gateway, chat_id: str, trace: str = "") -> Json:
+    """The platform's answer about a customer group and its members (externalcontact/groupchat/get)."""
+    body = {"chat_id": chat_id, "need_name": 1}
+    return await gateway.call("POST", "externalcontact/groupchat/get", body, trace=trace)

@@ -23,7 +23,7 @@ from loyalty.orders import purchases
 from loyalty.storage import among
 from loyalty.writing import write_rows
 
-BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 2, "no"), ("稍后提醒", 3, "later"))
+BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 3, "no"), ("稍后提醒", 2, "later"))
 CHOSEN: Final = {"done": "已发送", "no": "不合适", "later": "稍后提醒"}
 LOOK_BACK: Final = timedelta(days=35)
 MOST_PROMPTS: Final = 3
