@@ -25,16 +25,15 @@ from bot.health import Check, add_health_routes
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
 from bot.migrations import check_schema
-from bot.pulls import ArchiveReader, KfReader, Puller, Reader
+from bot.pulls import Puller, readers_of
 from bot.rosters import Rosters
 from bot.sending import Gateways
 from bot.settings import Settings
 from bot.ticker import Ticker
 from bot.wechat.callback import WeChatCallbacks
 from bot.wechat.gateway import wechat_gateway
-from bot.wecom.archive import http_archive
 from bot.wecom.callback import WeComCallbacks
-from bot.wecom.gateway import AiohttpTransport, Line, wecom_gateway
+from bot.wecom.gateway import AiohttpTransport, wecom_gateway
 from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
 from handlers.followup import sop
@@ -107,7 +106,8 @@ class Service:
                 self.database, self._gateways, self.cache, settings.deliver, clock,
                 self.cache.subscribe(OUTBOX), self._metrics, withdrawn,
             )  # fmt: skip
-            puller = Puller(self.database, self._readers(), self.cache, settings.deliver, clock, self._metrics)
+            readers = readers_of(settings, self._gateways.wecom, self._transport, self._metrics)
+            puller = Puller(self.database, readers, self.cache, settings.deliver, clock, self._metrics)
             loops.append(("deliver", deliverer.run()))
             if settings.wecom.corp_id:
                 rosters = Rosters(self.database, self._gateways.wecom, settings.deliver, clock, self._metrics)
@@ -145,18 +145,6 @@ class Service:
         shared = (self.settings, self._transport, self.cache, self.clock, self._metrics)
         wechat = wechat_gateway(*shared) if self.settings.wechat.app_id else None
         return Gateways(wecom_gateway(*shared), wechat, self.settings.wecom.agent_id)
-
-    def _readers(self) -> list[Reader]:
-        settings = self.settings
-        readers: list[Reader] = [
-            KfReader(self._gateways.wecom, account, settings.deliver.kf_poll_s)
-            for account in settings.wecom.kf_accounts
-        ]
-        if settings.archive.source == "http":
-            line = Line(settings.archive.base_url, self._transport, self._metrics)
-            source = http_archive(settings, line)
-            readers.append(ArchiveReader(source, settings.archive.poll_s, settings.archive.batch, self._metrics))
-        return readers
 
     def _checks(self) -> dict[str, Check]:
         async def database() -> str:

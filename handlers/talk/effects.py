@@ -9,7 +9,7 @@ Kinds and payloads (delivery knows these and no others):
   card         touser, task_id, title, desc, quote, rows [[key, value], …], buttons [[text, style, key], …]
   card_update  touser, response_code, replace_name
   profile      external_userid, channel ("contact" | "kf")            (fetch name and unionid of a customer)
-  chat_profile chat                                                 (fetch name and owner of a customer group)
+  chat_profile  chat                                                (fetch name and owner of a customer group)
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from bot.emulator.control import ACTS
 from bot.emulator.messages import AppLine, AppMemory
 from bot.emulator.seed import AGENT_ID, APP_SECRET, ARCHIVE_SECRET, CORP_ID, default_config
 from bot.pulls import Puller, readers_of
+from bot.roster_rows import group_in
 from bot.sending import Gateways
 from bot.settings import Archive, Settings, WeChat, WeCom
 from bot.wechat.gateway import wechat_gateway
@@ -249,9 +250,9 @@ def test_the_official_account_and_profiles(stage: Any) -> None:
         assert [row.error for row in rows] == ["", ""]
         with house.database.reading() as session:
             assert customers.find(session, "unionid", "oUNION0001") == member_id
-        group = await get_group(house.gateways.wecom, "wrGROUP0001")
-        assert (group.owner, set(group.staff)) == ("liuyang", {"liuyang", "wangli"})
-        assert AQING in group.customers
+        group = group_in(await get_group(house.gateways.wecom, "wrGROUP0001"), "wrGROUP0001")
+        assert (group.owner, group.name) == ("liuyang", "城西老客群")
+        assert {AQING, "liuyang", "wangli"} <= set(group.joined)
 
     stage(scene)
 
