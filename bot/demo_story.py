@@ -140,6 +140,15 @@ class Stage:
 
         await self._waiting(is_reached, f"第 {count} 次发送的结果是 {outcome}")
 
+    async def until_called(self, endpoint: str) -> None:
+        """Wait until the platform has answered such a call of the service well; raises Unexpected."""
+        words = f'platform_calls_total{{endpoint="{endpoint}",errcode="0"}}'
+
+        async def is_called() -> bool:
+            return words in (await self.page("/metrics"))[1]
+
+        await self._waiting(is_called, f"服务调用 {endpoint}")
+
     async def servicer_of(self, name: str, servicer: str) -> None:
         """Wait until this rep serves the customer's 微信客服 chat; raises Unexpected."""
         wanted = self.ids[servicer]

@@ -66,11 +66,18 @@ async def verify_addresses(stage: Stage) -> None:
         await stage.note(f"平台 | 回调地址 {receiver}: 回显正确")
 
 
+async def read_roster(stage: Stage) -> None:
+    """The service has read on its own whom it serves: contacts and groups that were there before it."""
+    for endpoint, what in (("batch/get_by_user", "谁由哪位导购接待"), ("groupchat/get", "有哪些客户群")):
+        await stage.until_called(f"externalcontact/{endpoint}")
+        await stage.note(f"平台 | 服务读了{what}")
+
+
 async def run_out(stage: Stage) -> None:
     """Nothing is said in the group; the rep who serves 阿青 gets name, words, reason and text."""
     check(await stage.write("阿青", "group", "快吃完了") == "acted", "提醒导购", "没有行动")
     card = await stage.card(
-        "刘阳", "“快吃完了”", "听到“", "天前买过 挂耳咖啡30包", "挂耳咖啡30包×2盒", "已发送", "稍后提醒"
+        "刘阳", "城西老客群", "“快吃完了”", "听到“", "天前买过 挂耳咖啡30包", "挂耳咖啡30包×2盒", "已发送", "稍后提醒"
     )
     stage.kept["card"] = card
     await stage.tell()
@@ -107,7 +114,7 @@ async def correct(stage: Stage) -> None:
 async def ask_points(stage: Stage) -> None:
     """The balance and what lapses when, in private."""
     await stage.write("阿青", "kf", ASK)
-    await stage.answer("阿青", "kf", f"{await stage.points('阿青')} 积分", "快到期", "12月31日到期")
+    await stage.answer("阿青", "kf", f"{await stage.points('阿青')} 积分", "12月31日到期")
 
 
 async def ask_in_group(stage: Stage) -> None:
@@ -310,6 +317,7 @@ def _code(text: str) -> str:
 
 STORY: Final[tuple[tuple[str, Step], ...]] = (
     ("平台核对每个回调地址", verify_addresses),
+    ("服务自己读入已有的客户和客户群", read_roster),
     ("阿青在群里说快吃完了: 群里不出声, 刘阳的手机上有提醒", run_out),
     ("刘阳一键发出建议的话, 再点“已发送”", send_and_close),
     ("一周内又说一次: 不再打扰", keep_still),
