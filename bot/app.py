@@ -24,9 +24,9 @@ from bot.delivery_metrics import DeliveryMetrics
 from bot.health import Check, add_health_routes
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
-from bot.migrations import check_schema
 from bot.pulls import Puller, readers_of
 from bot.rosters import Rosters
+from bot.schema import check_schema
 from bot.sending import Gateways
 from bot.settings import Settings
 from bot.ticker import Ticker

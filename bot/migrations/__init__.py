@@ -8,20 +8,17 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 import handlers.followup.tables
 import handlers.talk.tables  # noqa: F401
 import loyalty.tables  # noqa: F401
 from bot.database import Database
+from bot.schema import SchemaError, check_schema, head, revision_of
 from handlers.talk.inbox import ensure_shards
 from loyalty.storage import Base
 
+__all__ = ["SchemaError", "check_schema", "differences", "head", "migrate", "revision_of"]
 FOLDER = Path(__file__).parent
-
-
-class SchemaError(Exception):
-    """The database has another schema than this version needs; the message says what to run."""
 
 
 def migrate(database: Database) -> str:
@@ -33,28 +30,6 @@ def migrate(database: Database) -> str:
     with database.transaction() as session:
         ensure_shards(session)
     return head()
-
-
-def head() -> str:
-    """The revision this version needs."""
-    return ScriptDirectory(str(FOLDER)).get_current_head() or ""
-
-
-def revision_of(database: Database) -> str:
-    """The revision the database is at; empty for an empty database."""
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() or ""
-
-
-def check_schema(database: Database) -> None:
-    """Raise `SchemaError` unless the database is at the revision this version needs."""
-    found, needed = revision_of(database), head()
-    if found == needed:
-        return
-    known = {script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions()}
-    if found and found not in known:
-        raise SchemaError(f"the database is at revision {found}, newer than this version ({needed}): upgrade Huitou")
-    raise SchemaError(f"the database is at revision {found or 'none'}, this version needs {needed}: run huitou migrate")
 
 
 def differences(database: Database) -> list[object]:
