@@ -59,7 +59,7 @@ _CLASS_OF = {word: sign for sign, words in _CLASSES.items() for word in words.sp
 _COUNTS = "一二两三四五六七八九十几半俩仨"
 _UNITS = "包袋盒瓶片粒勺顿次条支罐颗杯桶张箱份斤块天口节件套袋个"
 _AMOUNT = re.compile(f"[{_COUNTS}0]+[{_UNITS}]?")
-_PARTICLES = frozenset("啊呢呀啦哈哦咯喽哟呗滴捏诶唉嗯的吧")
+PARTICLES = frozenset("啊呢呀啦哈哦咯喽哟呗滴捏诶唉嗯的吧")
 
 
 def class_words() -> list[str]:
@@ -81,7 +81,7 @@ def class_of(word: str) -> str:
 
 def skeleton_grams(words: Sequence[str]) -> list[str]:
     """Runs of one to three classes of cut words, particles left out, between boundary marks."""
-    bones = [class_of(word) for word in words if word not in _PARTICLES]
+    bones = [class_of(word) for word in words if word not in PARTICLES]
     framed = ["^", *bones, "$"]
     pairs = [f"{left} {right}" for left, right in pairwise(framed)]
     return [*bones, *pairs, *(f"{pair} {last}" for pair, last in zip(pairs, framed[2:], strict=False))]

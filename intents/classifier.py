@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from intents.cues import find_cues, keywords_verdict
-from intents.features import framed, shorten
-from intents.model import Floats, LinearModel, Present
+from intents.features import shorten
+from intents.lookup import Present
+from intents.model import CHUNK, LinearModel
 from intents.text import normalise
 
 FALLBACK_MODEL = "keywords"
@@ -21,6 +23,7 @@ PRIVATE_CHATS = frozenset({"private", "kf", "oa"})
 _FAINTEST = 0.15
 _CLOSE = 0.1
 _EXPLAINED = 3
+_LOOKED_AT = 20
 _SHOWN_MARKS = str.maketrans("", "", "^$ ")
 
 
@@ -49,7 +52,7 @@ class Verdict:
 
 
 class Classifier:
-    """Holds no state between calls; safe to share between threads."""
+    """Answers do not depend on earlier calls; safe to share between threads."""
 
     def __init__(self, model: LinearModel | None, version: str) -> None:
         self._model = model
@@ -74,31 +77,57 @@ class Classifier:
             raise ValueError(f"{len(texts)} texts came with {len(chats)} chats; pass one chat per text")
         if self._model is None:
             return [_by_keywords(text) for text in texts]
-        messages = [self._model.present(text) for text in texts]
-        scores = self._model.calibrate(self._model.margins_of(messages))
+        verdicts: list[Verdict] = []
+        for at in range(0, len(texts), CHUNK):
+            verdicts += self._judge(self._model, texts[at : at + CHUNK], chats[at : at + CHUNK])
+        return verdicts
+
+    def _judge(self, model: LinearModel, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
+        present = model.read(texts)
+        scores = model.calibrate(model.margins_of(present))
         if not np.isfinite(scores).all():
             # Weights that went bad must not stop a dialog; the degraded mark raises the alarm.
             return [_by_keywords(text) for text in texts]
-        judged = zip(texts, chats, messages, scores, strict=True)
-        return [self._judge(self._model, *one) for one in judged]
+        told: list[list[_Heard]] = [[] for _ in texts]
+        cuts = np.where([[chat in PRIVATE_CHATS] for chat in chats], model.private, model.group)
+        loud = scores >= cuts
+        heard = (loud | (scores >= _FAINTEST)).nonzero()
+        columns = (heard[0], -scores[heard], heard[1], loud[heard])
+        for at, below, place, is_loud in zip(*(column.tolist() for column in columns), strict=True):
+            told[at].append(_Heard(below, place, is_loud))
+        return self._verdicts(model, present, told)
 
-    def _judge(self, model: LinearModel, text: str, chat: str, message: Present, row: Floats) -> Verdict:
-        cuts = model.private if chat in PRIVATE_CHATS else model.group
-        order = [at for at in (-row).argsort(kind="stable").tolist() if row[at] >= min(_FAINTEST, cuts[at])]
-        scenarios = _scored(model, row, [at for at in order if row[at] >= cuts[at]])
-        near = _scored(model, row, [at for at in order if row[at] < cuts[at]][:2])
-        return Verdict(
-            scenarios=scenarios,
-            unsure=_is_unsure(scenarios, near),
-            reasons=_reasons(model, text, message, scenarios, near),
-            near=near,
-            model=self.version,
-            degraded=False,
-        )
+    def _verdicts(self, model: LinearModel, present: Present, told: Sequence[list[_Heard]]) -> list[Verdict]:
+        asked = []
+        for at, heard in enumerate(told):
+            heard.sort()
+            asked += [(at, one.place) for one in _explained(heard)]
+        names = iter(model.explain(present, asked, _LOOKED_AT))
+        silent = Verdict((), False, (), (), self.version, degraded=False)
+        return [self._verdict(model, present, at, heard, names) if heard else silent for at, heard in enumerate(told)]
+
+    def _verdict(
+        self, model: LinearModel, present: Present, at: int, heard: Sequence[_Heard], names: Iterator[list[str]]
+    ) -> Verdict:
+        scenarios = tuple(Scored(model.labels[one.place], round(-one.below, 4)) for one in heard if one.loud)
+        near = tuple(Scored(model.labels[one.place], round(-one.below, 4)) for one in heard if not one.loud)[:2]
+        frame = present.frames[at]
+        reasons = [f"{one.id} {one.score:.2f}: {_weighed(next(names), frame)}" for one in scenarios]
+        reasons += [f"{one.id} {one.score:.2f} 不够: {_weighed(next(names), frame)}" for one in near[:1]]
+        reasons += [f"{cue.kind}: {cue.words}" for cue in find_cues(present.lines[at])]
+        return Verdict(scenarios, _is_unsure(scenarios, near), tuple(reasons), near, self.version, degraded=False)
 
 
-def _scored(model: LinearModel, row: Floats, places: Sequence[int]) -> tuple[Scored, ...]:
-    return tuple(Scored(model.labels[at], round(float(row[at]), 4)) for at in places)
+class _Heard(NamedTuple):
+    """A scenario worth a word in one message; sorts best first, equals in the order of labels."""
+
+    below: float
+    place: int
+    loud: bool
+
+
+def _explained(heard: Sequence[_Heard]) -> list[_Heard]:
+    return [one for one in heard if one.loud] + [one for one in heard if not one.loud][:1]
 
 
 def _is_unsure(scenarios: Sequence[Scored], near: Sequence[Scored]) -> bool:
@@ -107,22 +136,10 @@ def _is_unsure(scenarios: Sequence[Scored], near: Sequence[Scored]) -> bool:
     return not scenarios or scenarios[-1].score - near[0].score < _CLOSE
 
 
-def _reasons(
-    model: LinearModel, text: str, message: Present, scenarios: Sequence[Scored], near: Sequence[Scored]
-) -> tuple[str, ...]:
-    if not scenarios and not near:
-        return ()
-    plain = shorten(normalise(text))
-    frame = framed(plain)
-    told = [f"{one.id} {one.score:.2f}: {_weighed(model, message, frame, one.id)}" for one in scenarios]
-    told += [f"{one.id} {one.score:.2f} 不够: {_weighed(model, message, frame, one.id)}" for one in near[:1]]
-    return (*told, *(f"{cue.kind}: {cue.words}" for cue in find_cues(plain)))
-
-
-def _weighed(model: LinearModel, message: Present, frame: str, label: str) -> str:
+def _weighed(names: Sequence[str], frame: str) -> str:
     """The words that weighed most, without those that stand inside one another."""
     shown: list[str] = []
-    for name, _ in model.explain(message, label, most=20):
+    for name in names:
         word = name.translate(_SHOWN_MARKS)
         # Classes of words and cues weigh too, but only what the person wrote is shown.
         if not word or word not in frame or any(word in other or other in word for other in shown):

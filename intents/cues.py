@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from intents.keywords import KEYWORDS, SHIELDED
+from intents.triggers import Triggers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +57,32 @@ _SELF = re.compile("我|俺|咱|本人|偶")
 _FEW = re.compile("(?:最后|剩|够).{0,3}[一二两三四五六几半1-7]?.?[天包袋盒瓶片粒勺顿次口条支罐]")
 
 
+_TRIGGERS = Triggers({
+    **_CUES,
+    **{"k:" + scenario: pattern for scenario, pattern in KEYWORDS.items()},
+    "m:asks": _ASKS, "m:peer": _PEER, "m:self": _SELF, "m:few_left": _FEW,
+})  # fmt: skip
+
+
 def find_cues(text: str) -> tuple[Cue, ...]:
     """Cues of a normalised text, one per kind at most, with the words that show it."""
-    found = ((kind, pattern.search(text)) for kind, pattern in _CUES.items())
-    return tuple(Cue(kind, match.group()) for kind, match in found if match)
+    return tuple(Cue(name, match.group()) for name, match in _TRIGGERS.search(text).items() if name in _CUES)
 
 
 def cue_features(text: str) -> list[str]:
     """Feature names of a normalised text: cues, keywords, and keywords with and without a cue beside them."""
-    kinds = [kind for kind, pattern in _CUES.items() if pattern.search(text)]
-    hits = [scenario for scenario, pattern in KEYWORDS.items() if pattern.search(text)]
+    found = list(_TRIGGERS.search(text))
+    kinds = [name for name in found if name in _CUES]
     features = ["c:" + kind for kind in kinds]
-    features += ["k:" + scenario for scenario in hits]
-    for scenario in hits:
-        features += [f"k:{scenario}+{kind}" for kind in kinds] or [f"k:{scenario}+clean"]
-    return features + _manner(text)
-
-
-def _manner(text: str) -> list[str]:
-    signs = (("asks", _ASKS), ("peer", _PEER), ("self", _SELF), ("few_left", _FEW))
-    manner = ["m:" + name for name, pattern in signs if pattern.search(text)]
+    for name in found:
+        if name[:2] == "k:":
+            features.append(name)
+            features += [f"{name}+{kind}" for kind in kinds] or [name + "+clean"]
+        elif name[:2] == "m:":
+            features.append(name)
     size = len(text)
-    return [*manner, "m:tiny" if size <= 4 else "m:short" if size <= 10 else "m:long" if size > 40 else "m:middle"]
+    features.append("m:tiny" if size <= 4 else "m:short" if size <= 10 else "m:long" if size > 40 else "m:middle")
+    return features
 
 
 def keywords_verdict(text: str) -> tuple[list[tuple[str, str]], tuple[Cue, ...]]:

@@ -7,10 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from intents.classes import skeleton_grams
-from intents.cues import cue_features
-from intents.words import Cutter
-
 LONGEST_GRAM = 4
 LONGEST_TEXT = 600
 _DIGITS = re.compile("[0-9]+")
@@ -43,26 +39,22 @@ def shorten(text: str) -> str:
 
 def framed(text: str) -> str:
     """The shortened text between boundary marks, every number as one sign."""
-    return "^" + _DIGITS.sub("0", shorten(text)) + "$"
+    return framed_all([shorten(text)])[0]
+
+
+def framed_all(texts: Sequence[str]) -> list[str]:
+    """Shortened texts without line feeds, each between boundary marks, every number as one sign."""
+    return [f"^{text}$" for text in _DIGITS.sub("0", "\n".join(texts)).split("\n")] if texts else []
 
 
 def char_grams(frame: str) -> list[str]:
     """Every run of 1 to 4 characters of a framed text, as often as it stands there."""
     size = len(frame)
     return [
-        frame[start : start + length]
-        for length in range(1, LONGEST_GRAM + 1)
-        for start in range(size - length + 1)
+        frame[start : start + length] for length in range(1, LONGEST_GRAM + 1) for start in range(size - length + 1)
     ]
 
 
 def word_grams(words: Sequence[str]) -> list[str]:
     """Cut words and pairs of neighbours, boundaries included."""
     return [*words, *(f"{left} {right}" for left, right in pairwise(["^", *words, "$"]))]
-
-
-def blocks_of(text: str, cutter: Cutter) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Feature names of a normalised text, one list per block in the order of `BLOCKS`."""
-    frame = framed(text)
-    words = cutter.cut(frame)
-    return char_grams(frame), word_grams(words), skeleton_grams(words), cue_features(shorten(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,22 +11,19 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from intents.errors import ModelBroken, ModelMissing
-from intents.features import BLOCKS, blocks_of
-from intents.text import normalise
+from intents.features import BLOCKS
+from intents.lookup import Lookup, Present
 from intents.words import Cutter
 
 Floats = NDArray[np.float32]
-# Rows of the weights and their values, in step.
-Present = tuple[list[int], list[float]]
 
 FORMAT = 1
 ARRAYS_FILE = "weights.npz"
 TEXTS_FILE = "model.json"
 CHUNK = 128
-# 1 + ln(count), as scikit-learn's sublinear_tf has it.
-_DAMPED = [0.0, *(1.0 + math.log(count) for count in range(1, 1024))]
 
 
 @dataclass(frozen=True)
@@ -50,12 +46,11 @@ class LinearModel:
     group: Floats
     private: Floats
     lexicon: tuple[str, ...] = ()
-    _cutter: Cutter = field(init=False, repr=False, compare=False)
-    _squares: list[float] = field(init=False, repr=False, compare=False)
+    _lookup: Lookup = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_cutter", Cutter(self.dictionary, self.lexicon))
-        object.__setattr__(self, "_squares", (self.idf.astype(np.float64) ** 2).tolist())
+        lookup = Lookup(self.vocabulary, self.idf, Cutter(self.dictionary, self.lexicon))
+        object.__setattr__(self, "_lookup", lookup)
 
     def score(self, texts: Sequence[str]) -> Floats:
         """Calibrated scores in 0..1, shape (texts, labels); any string will do."""
@@ -68,59 +63,40 @@ class LinearModel:
 
     def margins(self, texts: Sequence[str]) -> Floats:
         """What the linear models say before calibration, shape (texts, labels)."""
-        return self.margins_of([self.present(text) for text in texts])
-
-    def margins_of(self, messages: Sequence[Present]) -> Floats:
-        """Margins of messages whose features were looked up by `present`, shape (messages, labels)."""
-        if len(messages) == 1:
-            rows, values = messages[0]
-            found = np.array(values, np.float32) @ self.weights[rows] if rows else 0.0
-            return np.asarray(found + self.intercepts, np.float32)[None, :]
-        parts = [self._chunk(messages[at : at + CHUNK]) for at in range(0, len(messages), CHUNK)]
+        parts = [self.margins_of(self.read(texts[at : at + CHUNK])) for at in range(0, len(texts), CHUNK)]
         return np.concatenate(parts) if parts else np.zeros((0, len(self.labels)), np.float32)
 
-    def _chunk(self, messages: Sequence[Present]) -> Floats:
-        rows: list[int] = []
-        values: list[float] = []
-        starts: list[int] = []
-        for own_rows, own_values in messages:
-            starts.append(len(rows))
-            # reduceat needs at least one entry a message; a zero changes nothing.
-            rows += own_rows or [0]
-            values += own_values or [0.0]
-        products = self.weights[rows] * np.array(values, np.float32)[:, None]
-        return np.asarray(np.add.reduceat(products, starts, axis=0) + self.intercepts, np.float32)
+    def read(self, texts: Sequence[str]) -> Present:
+        """The features of at least one text, for `margins_of` and `explain`."""
+        return self._lookup.read(texts)
 
-    def present(self, text: str) -> Present:
-        """Rows and values of the known features of any string."""
-        rows: list[int] = []
-        values: list[float] = []
-        squares = self._squares
-        names = blocks_of(normalise(text), self._cutter)
-        for block, vocabulary, found in zip(BLOCKS, self.vocabulary, names, strict=True):
-            counts: dict[int, int] = {}
-            for name in found:
-                row = vocabulary.get(name)
-                if row is not None:
-                    counts[row] = counts.get(row, 0) + 1
-            rows += counts
-            if not block.scaled:
-                values += [1.0] * len(counts)
-                continue
-            damped = [_DAMPED[count] for count in counts.values()]
-            length = math.sqrt(sum(v * v * squares[r] for r, v in zip(counts, damped, strict=True))) or 1.0
-            values += [value / length for value in damped]
-        return rows, values
+    def margins_of(self, present: Present) -> Floats:
+        """Margins of a batch that was read, shape (texts, labels)."""
+        if len(present.lines) == 1:
+            margins = (present.values @ self.weights[present.rows])[None, :]
+        else:
+            shape = (len(present.lines), len(self.weights))
+            margins = csr_array((present.values, present.rows, present.starts), shape=shape) @ self.weights
+        return np.asarray(margins + self.intercepts, np.float32)
 
-    def explain(self, message: Present, label: str, most: int = 4) -> list[tuple[str, float]]:
-        """The features of a message that spoke for a label, strongest first: (name, part of the margin)."""
-        rows, values = message
-        if not rows:
+    def explain(self, present: Present, pairs: Sequence[tuple[int, int]], most: int) -> list[list[str]]:
+        """For pairs (message, place of a label): names of the features that spoke for it, strongest first."""
+        if not pairs:
             return []
-        parts = np.array(values, np.float32) * self.weights[rows, self.labels.index(label)]
-        order = np.argsort(-parts, kind="stable")[:most]
+        ats, places = np.array(pairs, np.int64).T
+        firsts, sizes = present.starts[ats], present.starts[ats + 1] - present.starts[ats]
+        ends = sizes.cumsum()
+        pair = np.arange(len(pairs)).repeat(sizes)
+        at = np.arange(len(pair)) + (firsts - ends + sizes)[pair]
+        rows = present.rows[at]
+        parts = present.values[at] * self.weights[rows, places[pair]]
+        order = np.lexsort((-parts, pair))
+        # Those that speak against it come last.
+        found = rows[order].tolist()
+        speaking = np.bincount(pair, parts > 0, len(pairs)).astype(np.int64)
+        spans = zip((ends - sizes).tolist(), np.minimum(speaking, most).tolist(), strict=True)
         names = self._names
-        return [(names[rows[at]], float(parts[at])) for at in order if parts[at] > 0]
+        return [[names[row] for row in found[first : first + count]] for first, count in spans]
 
     @property
     def _names(self) -> list[str]:

@@ -15,6 +15,8 @@ _RUNS = re.compile("[\u3400-\u9fff]+|[a-z]+|[0-9]+")
 # Rarer words of jieba's dictionary cost load time and memory, and are names of people and places.
 _RAREST = 30
 _BRAND_WORD_FREQUENCY = 100_000
+# Stretches that need weighing recur (几包, 有没有): what was cut once is kept, up to this many.
+_MOST_KEPT = 30_000
 
 
 def base_dictionary() -> dict[str, int]:
@@ -39,6 +41,7 @@ class Cutter:
         self._weight = {word: math.log(count or 1) - total for word, count in self.dictionary.items()}
         self._unknown = -total
         self._longest = min(8, max(map(len, self._weight), default=1))
+        self._kept: dict[str, list[str]] = {}
         # Two characters tell whether any longer word can start here.
         self._openings = {word[:2]: 0 for word in self._weight if len(word) > 1}
         for word in self._weight:
@@ -52,8 +55,34 @@ class Cutter:
             if run[0] < "\u3400":
                 words.append(run)
             else:
-                self._cut_run(run, words)
+                self._part_run(run, words)
         return words
+
+    def _part_run(self, run: str, words: list[str]) -> None:
+        """Part a run where no word of the dictionary can stand across; only what is left is weighed."""
+        openings, start, end = self._openings.get, 0, 1
+        for at in range(len(run)):
+            if at == end:
+                self._cut_stretch(run[start:at], words)
+                start, end = at, at + 1
+            reach = openings(run[at : at + 2])
+            if reach is not None and at + reach > end:
+                end = at + reach
+        self._cut_stretch(run[start:], words)
+
+    def _cut_stretch(self, stretch: str, words: list[str]) -> None:
+        if len(stretch) == 1:
+            words.append(stretch)
+            return
+        cut = self._kept.get(stretch)
+        if cut is None:
+            cut = []
+            self._cut_run(stretch, cut)
+            if len(stretch) <= self._longest:
+                if len(self._kept) >= _MOST_KEPT:
+                    self._kept.clear()
+                self._kept[stretch] = cut
+        words += cut
 
     def _cut_run(self, run: str, words: list[str]) -> None:
         weight, unknown, openings = self._weight.get, self._unknown, self._openings.get
