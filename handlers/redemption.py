@@ -35,10 +35,12 @@ def choose(turn: Turn) -> Scene:
     """A list was shown: a number, a name or a part of it picks from it."""
     assert turn.dialog is not None
     shown: list[str] = turn.dialog.state["shown"]
-    quantity: int = turn.dialog.state.get("quantity", 1)
+    # 2个 names the second of the list, so it cannot say how many as well.
+    said = read_quantity(turn.text) if read_number(turn.text) is None else None
+    quantity: int = said or turn.dialog.state.get("quantity", 1)
     found = catalogue.find(turn.text, turn.facts.offers(), shown)
     if found:
-        yield from _offer(turn, found, read_quantity(turn.text) or quantity)
+        yield from _offer(turn, found, quantity)
     elif read_answer(turn.text) is Answer.NO:
         yield Close()
         yield Say(turn.reply("redeem_cancelled"))
@@ -46,7 +48,7 @@ def choose(turn: Turn) -> Scene:
         reward = turn.brand.programme.reward(shown[0])
         yield from _prompt(turn, reward, quantity)
     else:
-        yield Ask("choose", turn.dialog.state)
+        yield Ask("choose", turn.dialog.state | {"quantity": quantity})
         yield Say(turn.reply("redeem_unknown", wanted=catalogue.wanted(turn.text)))
 
 
