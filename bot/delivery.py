@@ -288,9 +288,9 @@ def hold_back(session: Session, leased: Sequence[Leased], now: datetime) -> set[
 def with_last_try(session: Session, rows: Sequence[Leased]) -> list[Job]:
     """The rows together with how their last try ended."""
     again = [row.id for row in rows if row.attempts > 1]
-    found = session.execute(select(OutboxRow.id, OutboxRow.error_class, OutboxRow.error).where(OutboxRow.id.in_(again)))
-    last = {row.id: (row.error_class, row.error) for row in found} if again else {}
-    return [Job(row, *last.get(row.id, ("", ""))) for row in rows]
+    found = session.execute(select(OutboxRow.id, OutboxRow.error).where(OutboxRow.id.in_(again))) if again else ()
+    last = {row.id: row.error for row in found}
+    return [Job(row, last.get(row.id, "")) for row in rows]
 
 
 def note_sent(session: Session, row: Leased, sent: Sent, now: datetime) -> None:

@@ -51,16 +51,15 @@ class Gateways:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A leased row and how its last try ended, "" for a first one and for one whose deliverer died."""
+    """A leased row and the error its last try ended with, "" for a first one and for one whose deliverer died."""
 
     row: Leased
-    last_class: str = ""
     last_error: str = ""
 
     @property
     def may_have_arrived(self) -> bool:
-        """Whether an earlier try may have taken effect without our knowing."""
-        return self.row.attempts > 1 and self.last_class in ("", ErrorClass.RETRY)
+        """Whether an earlier try may have taken effect without our knowing, however later ones ended."""
+        return self.row.was_unanswered
 
 
 @dataclass(frozen=True, slots=True)

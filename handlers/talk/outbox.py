@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from handlers.talk.tables import OutboxRow
@@ -17,6 +17,8 @@ from loyalty.writing import write_rows
 
 WAITING, SENT, FAILED, WITHDRAWN = 0, 1, 2, 3
 MAX_ERROR_CHARS = 1000
+RETRY = "retry"
+"""The error class of a try that may have taken effect: no answer, a broken one, or a busy platform."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Leased:
     attempts: int
     trace: str
     created_at: datetime
+    was_unanswered: bool = False
 
 
 def add(session: Session, outgoing: Iterable[Outgoing], now: datetime) -> None:
@@ -104,7 +107,12 @@ def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[L
     session.execute(
         update(OutboxRow)
         .where(among(OutboxRow.id, ids))
-        .values(leased_until=now + timedelta(seconds=lease_s), attempts=OutboxRow.attempts + 1)
+        .values(
+            leased_until=now + timedelta(seconds=lease_s),
+            attempts=OutboxRow.attempts + 1,
+            # A lease that was never given back: whoever had the row died with it in hand.
+            was_unanswered=or_(OutboxRow.was_unanswered, OutboxRow.leased_until.is_not(None)),
+        )
     )
     rows = session.scalars(select(OutboxRow).where(among(OutboxRow.id, ids)).order_by(OutboxRow.id))
     return [_leased(row) for row in rows]
@@ -120,11 +128,17 @@ def mark_sent(session: Session, row_id: int, platform_id: str, now: datetime) ->
 
 
 def mark_waiting(session: Session, row_id: int, error_class: str, error: str, due_at: datetime) -> None:
-    """It will be tried again at `due_at`; the class says why it had to wait."""
+    """It will be tried again at `due_at`; the class says why it had to wait. A `retry` may have taken effect."""
     session.execute(
         update(OutboxRow)
         .where(OutboxRow.id == row_id, OutboxRow.state == WAITING)
-        .values(due_at=due_at, leased_until=None, error_class=error_class, error=error[:MAX_ERROR_CHARS])
+        .values(
+            due_at=due_at,
+            leased_until=None,
+            error_class=error_class,
+            error=error[:MAX_ERROR_CHARS],
+            was_unanswered=or_(OutboxRow.was_unanswered, literal(error_class == RETRY)),
+        )
     )
 
 
@@ -182,4 +196,5 @@ def _leased(row: OutboxRow) -> Leased:
         row.attempts,
         row.trace,
         row.created_at,
+        row.was_unanswered,
     )

@@ -94,7 +94,10 @@ class DialogRow(Base):
 
 
 class OutboxRow(Base):
-    """Something to be done on the platform; `state` 0 waits, 1 was sent, 2 failed for good, 3 was withdrawn."""
+    """Something to be done on the platform; `state` 0 waits, 1 was sent, 2 failed for good, 3 was withdrawn.
+
+    `was_unanswered` stays once a try has ended without an answer: it may have taken effect.
+    """
 
     __tablename__ = "outbox"
     id: Mapped[Id]
@@ -111,6 +114,7 @@ class OutboxRow(Base):
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     leased_until: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
+    was_unanswered: Mapped[bool] = mapped_column(server_default=text("false"))
     platform_id: Mapped[str] = mapped_column(String(200), server_default="")
     error_class: Mapped[str] = mapped_column(String(16), server_default="")
     error: Mapped[str] = mapped_column(Text, server_default="")

@@ -154,6 +154,7 @@ def upgrade() -> None:
         sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("leased_until", storage.UtcDateTime(), nullable=True),
         sa.Column("sent_at", storage.UtcDateTime(), nullable=True),
+        sa.Column("was_unanswered", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("platform_id", sa.String(length=200), server_default="", nullable=False),
         sa.Column("error_class", sa.String(length=16), server_default="", nullable=False),
         sa.Column("error", sa.Text(), server_default="", nullable=False),

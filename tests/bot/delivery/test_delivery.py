@@ -155,6 +155,17 @@ def test_a_long_outage_loses_nothing(desk: Any) -> None:
     assert _said(desk)[-2:] == ["第0句", "第1句"]
 
 
+def test_an_effect_without_an_answer_is_remembered_over_other_errors(desk: Any) -> None:
+    """The first try may have arrived, the second meets a quota, the third hears of a repeated msgid: it was sent."""
+    desk.write(effects.kf_text("k1", "wm1", "wk1", "在的"))
+    desk.platform.will_answer("kf/send_msg", 500, {"errcode": 45009}, AGAIN)
+    for _ in range(3):
+        desk.deliver()
+        desk.clock.push(seconds=130)
+    assert desk.states() == [outbox.SENT]
+    assert len(desk.platform.called("kf/send_msg")) == 3
+
+
 def test_a_long_text_is_split_between_characters(desk: Any) -> None:
     """2,000 Chinese characters leave as three messages of at most 2,048 bytes that together say the same."""
     text = "".join(f"第{n}条规则说明。" for n in range(250))
