@@ -161,7 +161,7 @@ def test_an_effect_without_an_answer_is_remembered_over_other_errors(desk: Any) 
     desk.platform.will_answer("kf/send_msg", 500, {"errcode": 45009}, AGAIN)
     for _ in range(3):
         desk.deliver()
-        desk.clock.push(seconds=130)
+        desk.clock.push(seconds=600)
     assert desk.states() == [outbox.SENT]
     assert len(desk.platform.called("kf/send_msg")) == 3
 
