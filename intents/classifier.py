@@ -24,7 +24,6 @@ _FAINTEST = 0.15
 _CLOSE = 0.1
 _EXPLAINED = 3
 _LOOKED_AT = 20
-_SHOWN_MARKS = str.maketrans("", "", "^$ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Classifier:
         frame = present.frames[at]
         reasons = [f"{one.id} {one.score:.2f}: {_weighed(next(names), frame)}" for one in scenarios]
         reasons += [f"{one.id} {one.score:.2f} 不够: {_weighed(next(names), frame)}" for one in near[:1]]
-        reasons += [f"{cue.kind}: {cue.words}" for cue in find_cues(present.lines[at])]
+        reasons += [f"{cue.kind}: {cue.words}" for cue in find_cues(present.lines[at], present.marks[at])]
         return Verdict(scenarios, _is_unsure(scenarios, near), tuple(reasons), near, self.version, degraded=False)
 
 
@@ -136,15 +135,18 @@ def _is_unsure(scenarios: Sequence[Scored], near: Sequence[Scored]) -> bool:
     return not scenarios or scenarios[-1].score - near[0].score < _CLOSE
 
 
-def _weighed(names: Sequence[str], frame: str) -> str:
+def _weighed(words: Sequence[str], frame: str) -> str:
     """The words that weighed most, without those that stand inside one another."""
     shown: list[str] = []
-    for name in names:
-        word = name.translate(_SHOWN_MARKS)
+    for word in words:
         # Classes of words and cues weigh too, but only what the person wrote is shown.
-        if not word or word not in frame or any(word in other or other in word for other in shown):
+        if word not in frame:
             continue
-        shown.append(word)
+        for other in shown:
+            if word in other or other in word:
+                break
+        else:
+            shown.append(word)
         if len(shown) == _EXPLAINED:
             break
     return " ".join(shown)

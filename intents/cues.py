@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from intents.keywords import KEYWORDS, SHIELDED
 from intents.triggers import Triggers
 
+Marks = dict[str, re.Match[str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Cue:
@@ -64,14 +66,20 @@ _TRIGGERS = Triggers({
 })  # fmt: skip
 
 
-def find_cues(text: str) -> tuple[Cue, ...]:
+def read_marks(text: str) -> Marks:
+    """Every cue, keyword and manner of a normalised text with its first match, for the two functions below."""
+    return _TRIGGERS.search(text)
+
+
+def find_cues(text: str, marks: Marks | None = None) -> tuple[Cue, ...]:
     """Cues of a normalised text, one per kind at most, with the words that show it."""
-    return tuple(Cue(name, match.group()) for name, match in _TRIGGERS.search(text).items() if name in _CUES)
+    found = read_marks(text) if marks is None else marks
+    return tuple(Cue(name, match.group()) for name, match in found.items() if name in _CUES)
 
 
-def cue_features(text: str) -> list[str]:
+def cue_features(text: str, marks: Marks | None = None) -> list[str]:
     """Feature names of a normalised text: cues, keywords, and keywords with and without a cue beside them."""
-    found = list(_TRIGGERS.search(text))
+    found = read_marks(text) if marks is None else marks
     kinds = [name for name in found if name in _CUES]
     features = ["c:" + kind for kind in kinds]
     for name in found:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from intents.classes import PARTICLES, class_of, skeleton_grams
-from intents.cues import cue_features
+from intents.cues import Marks, cue_features, read_marks
 from intents.features import BLOCKS, LONGEST_GRAM, char_grams, framed_all, shorten, word_grams
 from intents.text import normalise_all
 from intents.words import Cutter
@@ -44,6 +44,7 @@ class Present:
 
     lines: list[str]
     frames: list[str]
+    marks: list[Marks]
     rows: Ints
     values: NDArray[np.float32]
     starts: Ints
@@ -118,7 +119,9 @@ class Lookup:
         """
         lines = [shorten(text) for text in normalise_all(texts)]
         frames = framed_all(lines)
-        found = self._found(lines, frames) if len(texts) > _FEW else self._found_by_name(lines, frames)
+        marks = [read_marks(line) for line in lines]
+        cues = [cue_features(line, own) for line, own in zip(lines, marks, strict=True)]
+        found = self._found(frames, cues) if len(texts) > _FEW else self._found_by_name(frames, cues)
         found.sort()
         ends = _ends(found)
         owners, rows = np.divmod(found[ends], self._size)
@@ -131,30 +134,28 @@ class Lookup:
         # What is not scaled is not counted either: it stands there or not.
         lengths = np.where(self._scaled[rows], np.sqrt(np.maximum(powers, _TINY))[bins], values)
         starts = owners.searchsorted(np.arange(len(texts) + 1))
-        return Present(lines, frames, rows, (values / lengths).astype(np.float32), starts)
+        return Present(lines, frames, marks, rows, (values / lengths).astype(np.float32), starts)
 
-    def _found_by_name(self, lines: Sequence[str], frames: Sequence[str]) -> Ints:
+    def _found_by_name(self, frames: Sequence[str], cues: Sequence[list[str]]) -> Ints:
         """As `_found`, name by name: quicker for a message or two."""
         found: list[int] = []
-        for at, (line, frame) in enumerate(zip(lines, frames, strict=True)):
+        for at, (frame, own_cues) in enumerate(zip(frames, cues, strict=True)):
             words = self._cut(frame)
-            names = char_grams(frame), word_grams(words), skeleton_grams(words), cue_features(line)
+            names = char_grams(frame), word_grams(words), skeleton_grams(words), own_cues
             base = at * self._size
             for known, own in zip(self._vocabulary, names, strict=True):
                 found += [base + row for row in map(known.get, own) if row is not None]
         return np.array(found, np.int64)
 
-    def _found(self, lines: Sequence[str], frames: Sequence[str]) -> Ints:
+    def _found(self, frames: Sequence[str], cues: Sequence[list[str]]) -> Ints:
         """Every known feature as often as it stands there, as message number * features + row."""
         owners, keys = self._char_keys(frames)
         singles, word_owners, word_keys = self._word_keys(frames)
         places, rows = self._table.find(np.concatenate([*keys, *word_keys]))
         by_key = np.concatenate([*owners, *word_owners])[places] * self._size + rows
         get, size = self._vocabulary[-1].get, self._size
-        cues = [
-            at * size + row for at, line in enumerate(lines) for row in map(get, cue_features(line)) if row is not None
-        ]
-        return np.concatenate([by_key, *singles, np.array(cues, np.int64)])
+        cue_rows = [at * size + row for at, own in enumerate(cues) for row in map(get, own) if row is not None]
+        return np.concatenate([by_key, *singles, np.array(cue_rows, np.int64)])
 
     def _char_keys(self, frames: Sequence[str]) -> tuple[list[Ints], list[Keys]]:
         # A line feed stands in no name, so that no run reaches from one message into the next.

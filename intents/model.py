@@ -24,6 +24,7 @@ FORMAT = 1
 ARRAYS_FILE = "weights.npz"
 TEXTS_FILE = "model.json"
 CHUNK = 128
+_MARKS = str.maketrans("", "", "^$ ")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class LinearModel:
         return np.asarray(margins + self.intercepts, np.float32)
 
     def explain(self, present: Present, pairs: Sequence[tuple[int, int]], most: int) -> list[list[str]]:
-        """For pairs (message, place of a label): names of the features that spoke for it, strongest first."""
+        """For pairs (message, place of a label): what spoke for it, strongest first.
+
+        Names of features without boundary marks and spaces, `most` features looked at.
+        """
         if not pairs:
             return []
         ats, places = np.array(pairs, np.int64).T
@@ -96,13 +100,13 @@ class LinearModel:
         speaking = np.bincount(pair, parts > 0, len(pairs)).astype(np.int64)
         spans = zip((ends - sizes).tolist(), np.minimum(speaking, most).tolist(), strict=True)
         names = self._names
-        return [[names[row] for row in found[first : first + count]] for first, count in spans]
+        return [[names[row] for row in found[first : first + count] if names[row]] for first, count in spans]
 
     @property
     def _names(self) -> list[str]:
         cached: list[str] | None = self.__dict__.get("_name_list")
         if cached is None:
-            cached = [name for block in self.vocabulary for name in block]
+            cached = [name.translate(_MARKS) for block in self.vocabulary for name in block]
             object.__setattr__(self, "_name_list", cached)
         return cached
 

@@ -6,7 +6,7 @@ Nearly every message holds the beginning of none or two of them; searching only 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from itertools import product
 from operator import add
@@ -14,12 +14,14 @@ from typing import Any
 
 # A beginning is at most two characters; None stands for a character that is not known.
 Beginning = tuple[str | None, ...]
+Search = Callable[[str], re.Match[str] | None]
 
 _DEPTH = 2
 _ANYTHING: frozenset[Beginning] = frozenset({(), (None,), (None, None)})
 _NOTHING: frozenset[Beginning] = frozenset({()})
 # A set of more characters than this (a range of letters) is as good as any character.
 _WIDEST = 64
+_MOST_CHOSEN = 4096
 
 
 def beginnings(pattern: re.Pattern[str]) -> frozenset[Beginning]:
@@ -39,7 +41,7 @@ class Triggers:
         self._always = 0
         self._by_sign: dict[str, int] = {}
         self._by_pair: dict[str, int] = {}
-        self._chosen: dict[int, tuple[tuple[str, re.Pattern[str]], ...]] = {}
+        self._chosen: dict[int, tuple[tuple[str, Search], ...]] = {}
         for bit, (_, pattern) in enumerate(self._patterns):
             for beginning in beginnings(pattern):
                 self._note(1 << bit, beginning)
@@ -60,15 +62,17 @@ class Triggers:
             bits |= found
         for found in filter(None, map(self._by_pair.get, map(add, text, text[1:]))):
             bits |= found
-        matches = ((name, pattern.search(text)) for name, pattern in self._worth(bits))
-        return {name: match for name, match in matches if match}
+        matches = {}
+        for name, search in self._chosen.get(bits) or self._worth(bits):
+            match = search(text)
+            if match is not None:
+                matches[name] = match
+        return matches
 
-    def _worth(self, bits: int) -> tuple[tuple[str, re.Pattern[str]], ...]:
-        chosen = self._chosen.get(bits)
-        if chosen is None:
-            chosen = tuple(named for at, named in enumerate(self._patterns) if bits >> at & 1)
-            if len(self._chosen) < 4096:
-                self._chosen[bits] = chosen
+    def _worth(self, bits: int) -> tuple[tuple[str, Search], ...]:
+        chosen = tuple((name, pattern.search) for at, (name, pattern) in enumerate(self._patterns) if bits >> at & 1)
+        if len(self._chosen) < _MOST_CHOSEN:
+            self._chosen[bits] = chosen
         return chosen
 
 

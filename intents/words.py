@@ -10,6 +10,7 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from operator import add
 
 _RUNS = re.compile("[\u3400-\u9fff]+|[a-z]+|[0-9]+")
 # Rarer words of jieba's dictionary cost load time and memory, and are names of people and places.
@@ -60,29 +61,26 @@ class Cutter:
 
     def _part_run(self, run: str, words: list[str]) -> None:
         """Part a run where no word of the dictionary can stand across; only what is left is weighed."""
-        openings, start, end = self._openings.get, 0, 1
-        for at in range(len(run)):
+        openings, kept = self._openings.get, self._kept.get
+        start, end = 0, 1
+        for at, reach in enumerate([*map(openings, map(add, run, run[1:])), None]):
             if at == end:
-                self._cut_stretch(run[start:at], words)
+                stretch = run[start:at]
+                words += (stretch,) if at - start == 1 else kept(stretch) or self._cut_stretch(stretch)
                 start, end = at, at + 1
-            reach = openings(run[at : at + 2])
             if reach is not None and at + reach > end:
                 end = at + reach
-        self._cut_stretch(run[start:], words)
+        stretch = run[start:]
+        words += (stretch,) if len(stretch) == 1 else kept(stretch) or self._cut_stretch(stretch)
 
-    def _cut_stretch(self, stretch: str, words: list[str]) -> None:
-        if len(stretch) == 1:
-            words.append(stretch)
-            return
-        cut = self._kept.get(stretch)
-        if cut is None:
-            cut = []
-            self._cut_run(stretch, cut)
-            if len(stretch) <= self._longest:
-                if len(self._kept) >= _MOST_KEPT:
-                    self._kept.clear()
-                self._kept[stretch] = cut
-        words += cut
+    def _cut_stretch(self, stretch: str) -> list[str]:
+        cut: list[str] = []
+        self._cut_run(stretch, cut)
+        if len(stretch) <= self._longest:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[stretch] = cut
+        return cut
 
     def _cut_run(self, run: str, words: list[str]) -> None:
         weight, unknown, openings = self._weight.get, self._unknown, self._openings.get
