@@ -85,6 +85,8 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
     elif found:
         for scenario in _in_order(found):
             yield from registry.scene_of(turn, scenario)
+    elif turn.is_automatic and _is_answer(turn):
+        yield Silent("an answer, and nothing was asked")
     elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
         yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
     elif turn.is_automatic and not is_courtesy(turn.text) and "hint" not in hushed:

@@ -87,7 +87,11 @@ class Facts:
 
     def chat_name(self, chat: str) -> str:
         """The name of a customer group where it is known."""
-        return self._once("chats", self._read_chats).get(chat, "")
+        return self._once("chats", self._read_chats).get(chat, ("", ""))[0]
+
+    def chat_owner(self, chat: str) -> str:
+        """Which member of staff owns a customer group, where it is known."""
+        return self._once("chats", self._read_chats).get(chat, ("", ""))[1]
 
     def reach(self, member_id: int) -> tuple[str, str] | None:
         """Channel and chat in which a program may write to this person now, or None."""
@@ -127,11 +131,9 @@ class Facts:
         )
         return {by_external[row.external_userid]: row.userid for row in rows}
 
-    def _read_chats(self) -> dict[str, str]:
-        return {
-            row.chat: row.name
-            for row in self._session.execute(select(ChatRow.chat, ChatRow.name).where(among(ChatRow.chat, self._chats)))
-        }
+    def _read_chats(self) -> dict[str, tuple[str, str]]:
+        wanted = select(ChatRow.chat, ChatRow.name, ChatRow.owner).where(among(ChatRow.chat, self._chats))
+        return {row.chat: (row.name, row.owner) for row in self._session.execute(wanted)}
 
     def _read_reach(self) -> dict[int, tuple[str, str]]:
         rows = self._session.execute(

@@ -164,9 +164,9 @@ class Stage:
     def _occasion(self, turn: Turn, step: Prompt) -> Occasion:
         staff = turn.brand.staff
         here = turn.message.staff
-        serving = self.facts.rep_of(turn.member_id)
-        rep = here[0] if turn.message.channel == "private" and here else serving
-        rep = rep or (here[0] if here else "") or staff.default_rep or staff.supervisor
+        rep = here[0] if turn.message.channel == "private" and here else self.facts.rep_of(turn.member_id)
+        nobody = (self.facts.chat_owner(turn.message.chat), *here, staff.default_rep, staff.supervisor)
+        rep = rep or next(filter(None, nobody), "")
         return Occasion(
             sop=step.sop, member_id=turn.member_id, rep=rep, message_key=turn.message.key,
             title=turn.brand.title(step.sop), said=turn.message.text, where=self._where(turn), why=step.why,
