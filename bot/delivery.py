@@ -195,10 +195,10 @@ class Deliverer:
         try:
             sent = await self._sender.send(job)
         except PlatformError as error:
-            return await self._note_error(row, error)
+            return await self._note_error(job, error)
         except Exception as error:
             log.exception("a row that breaks its sender", row=row.id, kind=row.kind, trace=row.trace)
-            return await self._note_error(row, _Unreadable(f"{type(error).__name__}: {error}"))
+            return await self._note_error(job, _Unreadable(f"{type(error).__name__}: {error}"))
         now = self._clock()
         await self._commits.do(partial(note_sent, row=row, sent=sent, now=now))
         self._metrics.count_row(row.kind, "sent")
@@ -206,9 +206,9 @@ class Deliverer:
         log.info("sent", row=row.id, kind=row.kind, attempts=row.attempts, trace=row.trace)
         return True
 
-    async def _note_error(self, row: Leased, error: PlatformError) -> bool:
-        now = self._clock()
-        wait_s = wait_after(error, row.attempts, now - row.created_at, self._settings, self._jitter())
+    async def _note_error(self, job: Job, error: PlatformError) -> bool:
+        row, now = job.row, self._clock()
+        wait_s = wait_after(error, _tries_so_far(job, error), now - row.created_at, self._settings, self._jitter())
         if _counts_by_day(error):
             wait_s = until_midnight_s(now) + self._jitter() * QUOTA_FIRST_S
         outcome = "failed" if wait_s is None else "waiting"
@@ -250,6 +250,12 @@ def wait_after(error: PlatformError, attempts: int, age: timedelta, settings: De
     return wait_s * (0.5 + jitter / 2)
 
 
+def _tries_so_far(job: Job, error: PlatformError) -> int:
+    # An outage behind us says nothing about a quota or an unknown code that is met for the first time now.
+    is_first = error.group in (ErrorClass.QUOTA, ErrorClass.UNKNOWN) and job.last_class != error.group
+    return 1 if is_first else job.row.attempts
+
+
 def until_midnight_s(now: datetime) -> float:
     """Seconds until the next natural day in Beijing begins, when daily quotas open again."""
     local = now.astimezone(BEIJING)
@@ -288,9 +294,9 @@ def hold_back(session: Session, leased: Sequence[Leased], now: datetime) -> set[
 def with_last_try(session: Session, rows: Sequence[Leased]) -> list[Job]:
     """The rows together with how their last try ended."""
     again = [row.id for row in rows if row.attempts > 1]
-    found = session.execute(select(OutboxRow.id, OutboxRow.error).where(OutboxRow.id.in_(again))) if again else ()
-    last = {row.id: row.error for row in found}
-    return [Job(row, last.get(row.id, "")) for row in rows]
+    ended = select(OutboxRow.id, OutboxRow.error, OutboxRow.error_class).where(OutboxRow.id.in_(again))
+    last = {row.id: (row.error, row.error_class) for row in session.execute(ended)} if again else {}
+    return [Job(row, *last.get(row.id, ("", ""))) for row in rows]
 
 
 def note_sent(session: Session, row: Leased, sent: Sent, now: datetime) -> None:

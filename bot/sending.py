@@ -55,6 +55,7 @@ class Job:
 
     row: Leased
     last_error: str = ""
+    last_class: str = ""
 
     @property
     def may_have_arrived(self) -> bool:

@@ -143,6 +143,30 @@ def test_a_quota_holds_the_row_until_its_window(desk: Any) -> None:
     assert desk.states() == [outbox.SENT]
 
 
+def test_a_quota_after_an_outage_is_a_first_quota(desk: Any) -> None:
+    """Ten tries without an answer, then 45009: the row waits a minute, not the hour of an eleventh breach."""
+    desk.write(effects.kf_text("k1", "wm1", "wk1", "在的"))
+    desk.platform.will_answer("kf/send_msg", *[TimeoutError()] * 10, {"errcode": 45009})
+    for _ in range(11):
+        desk.deliver()
+        desk.clock.push(seconds=400)
+    desk.clock.push(seconds=-400 + 67)
+    assert desk.deliver() == 1
+    assert desk.states() == [outbox.SENT]
+
+
+def test_an_unknown_code_after_an_outage_gets_its_tries(desk: Any) -> None:
+    """Ten tries without an answer do not use up the tries of a code in no list: the row is tried again, and leaves."""
+    desk.write(effects.app_text("k1", "liuyang", "请看一下"))
+    desk.platform.will_answer("message/send", *[TimeoutError()] * 10, {"errcode": 99999})
+    for _ in range(11):
+        desk.deliver()
+        desk.clock.push(seconds=400)
+    assert desk.states() == [outbox.WAITING]
+    desk.deliver()
+    assert desk.states() == [outbox.SENT]
+
+
 def test_a_long_outage_loses_nothing(desk: Any) -> None:
     """Twelve hours of time-outs, 500s and broken JSON: the rows are all there and leave when the platform is back."""
     desk.write(*(effects.kf_text(f"k{n}", "wm1", "wk1", f"第{n}句") for n in range(2)))
