@@ -51,7 +51,7 @@ class Present:
 
 
 class Table:
-    """An unchanging map from 64-bit keys, none of them 0, to rows; asked for many keys in one call."""
+    """An unchanging map from 64-bit keys to rows, asked for many keys in one call; 0 is no key."""
 
     def __init__(self, keys: Keys, rows: Ints) -> None:
         bits = max(4, math.ceil(math.log2(4 * len(keys) + 1)))
