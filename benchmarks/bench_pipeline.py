@@ -32,8 +32,9 @@ from sqlalchemy import func, insert, select, text
 
 from bot.brands import load_brand, read_corpus, read_programme
 from bot.database import Database
+from bot.logs import set_up_logging
 from bot.migrations import migrate
-from bot.settings import Work, load_settings
+from bot.settings import Log, Work, load_settings
 from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
 from handlers.brand import Brand
@@ -77,7 +78,9 @@ def seed(database: Database, brand: Brand) -> None:
             ]
             ledger.post(session, movements, NOW)
         session.execute(text("UPDATE members SET name = 'bench'"))
-        rows = [{"userid": f"rep{n % 50}", "external_userid": value, "since": NOW} for n, (_, value) in enumerate(names)]
+        rows = [
+            {"userid": f"rep{n % 50}", "external_userid": value, "since": NOW} for n, (_, value) in enumerate(names)
+        ]
         session.execute(insert(ServingRow), rows)
 
 
@@ -148,6 +151,7 @@ def main() -> None:
     parser.add_argument("--floor-schema", type=Path, help="SQL the --floor script wants to find loaded")
     options = parser.parse_args()
     settings = load_settings()
+    set_up_logging(Log(level="ERROR"))
     brand = load_brand(settings)
     chatter = list(read_corpus(settings.paths.config, read_programme(settings.paths.config)).none)
     with own_postgres() as dsn, own_postgres() as floor_dsn, tempfile.TemporaryDirectory() as folder:
