@@ -77,7 +77,8 @@ class Books:
 
     def check_messages(self, keys: Sequence[str]) -> None:
         """Each of these messages was stored once, handled once, and has one verdict."""
-        assert len(keys) == len(set(keys))
+        repeated = [key for key, count in Counter(keys).items() if count > 1]
+        assert not repeated, f"the platform used ids twice: {repeated[:5]} ({len(repeated)})"
         states = self.inbox_states()
         lost = [key for key in keys if key not in states]
         assert not lost, f"{len(lost)} acknowledged messages are lost: {lost[:5]}"
