@@ -78,8 +78,8 @@ def add(session: Session, outgoing: Iterable[Outgoing], now: datetime) -> None:
 def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[Leased]:
     """Take due rows for `lease_s` seconds; a deliverer that dies loses them when the lease ends.
 
-    A row whose recipient has an earlier one that still waits for its moment or is in other hands is left, so that
-    nobody hears the end of a sentence before its beginning.
+    A row whose recipient has an earlier one that waits for another try or is in other hands is left, so that nobody
+    hears the end of a sentence before its beginning.
     """
     earlier = aliased(OutboxRow)
     blocked = (
@@ -102,6 +102,7 @@ def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[L
             .with_for_update(skip_locked=True, of=OutboxRow)
         )
     )
+    ids = _without_gaps(session, ids, now)[:limit]
     if not ids:
         return []
     session.execute(
@@ -182,6 +183,32 @@ def depth(session: Session) -> dict[int, int]:
         .group_by(OutboxRow.state)
     )
     return {WAITING: 0, FAILED: 0} | {row.state: row.count_ for row in rows}
+
+
+def _without_gaps(session: Session, ids: Sequence[int], now: datetime) -> list[int]:
+    """These rows and what goes before them to the same recipients, in order, up to the first that others hold.
+
+    An earlier row is left out of `ids` where the limit cut it off (it was put off, and so is due later), or where
+    another deliverer has it locked and has not committed yet.
+    """
+    if not ids:
+        return []
+    later = aliased(OutboxRow)
+    left_out = (
+        select(OutboxRow.id, OutboxRow.recipient)
+        .join(later, and_(later.recipient == OutboxRow.recipient, later.id > OutboxRow.id))
+        .where(among(later.id, ids), OutboxRow.id.not_in(ids), OutboxRow.state == WAITING, OutboxRow.due_at <= now)
+    )
+    missing = {row.id: row.recipient for row in session.execute(left_out)}
+    if not missing:
+        return sorted(ids)
+    free = select(OutboxRow.id).where(OutboxRow.id.in_(missing)).with_for_update(skip_locked=True, of=OutboxRow)
+    held = missing.keys() - set(session.scalars(free))
+    holds: dict[str, int] = {}
+    for row_id in held:
+        holds[missing[row_id]] = min(row_id, holds.get(missing[row_id], row_id))
+    rows = session.execute(select(OutboxRow.id, OutboxRow.recipient).where(OutboxRow.id.in_([*ids, *missing])))
+    return sorted(row.id for row in rows if row.id < holds.get(row.recipient, row.id + 1))
 
 
 def _leased(row: OutboxRow) -> Leased:
