@@ -66,7 +66,7 @@ BEYOND = """吗 不 没 贵 哪 怎么 多少 再 别的 但是 如果 红色 �
     哈哈 假""".split()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     yes=st.lists(st.sampled_from([*YES, *YES_LONG]), min_size=0, max_size=3),
     beyond=st.sampled_from(BEYOND),
@@ -82,7 +82,7 @@ def test_a_yes_is_never_guessed(yes: list[str], beyond: str, joint: str, place: 
 KNOWN = set("".join([*YES, *YES_LONG]).lower()) | set("噢喔啊呀哦呢啦哈哟呗咯的吧了哒嘞okaynsyep")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(min_size=1, max_size=12), st.sampled_from([*YES, ""]))
 def test_no_strange_letter_passes_as_yes(text: str, yes: str) -> None:
     """A message with a letter that no yes-word has is never a yes, and no text makes the reader raise."""
