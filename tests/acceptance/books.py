@@ -72,7 +72,8 @@ class Books:
         assert record.confirmed >= len(crowd.customers), "too little was redeemed to prove anything"
         return (
             f"{record.messages} messages of {senders} senders and {len(crowd.poster.taken)} of strangers, "
-            f"{record.replied} answers awaited, {record.confirmed} redemptions, {rows} outbox rows, {cards} cards, {seen}"
+            f"{record.replied} answers awaited, {record.confirmed} redemptions, {rows} outbox rows, {cards} cards, "
+            f"{seen}"
         )
 
     def check_messages(self, keys: Sequence[str]) -> None:
@@ -99,17 +100,13 @@ class Books:
         """Redemptions are the confirmed prompts, neither more nor fewer; stock and the ledger agree with them."""
         with self.fleet.database.reading() as session:
             assert audit.findings(session) == []
-            taken = dict(
-                tuple(row)
-                for row in session.execute(
-                    select(Redemption.reward_id, func.sum(Redemption.quantity)).group_by(Redemption.reward_id)
-                )
-            )
-            pieces = dict(tuple(row) for row in session.execute(select(Stock.reward_id, Stock.pieces)))
+            each = select(Redemption.reward_id, func.sum(Redemption.quantity)).group_by(Redemption.reward_id)
+            taken = {reward: int(count) for reward, count in session.execute(each)}
+            pieces = {reward: left for reward, left in session.execute(select(Stock.reward_id, Stock.pieces))}
             costs = sorted(session.scalars(select(Redemption.cost)))
         assert costs == sorted(cost for spent in crowd.record.spent.values() for cost in spent)
         for reward, stock in STOCK.items():
-            assert pieces[reward] == stock - int(taken.get(reward, 0)), reward
+            assert pieces[reward] == stock - taken.get(reward, 0), reward
 
     async def check_balances(self, crowd: Crowd) -> None:
         """Each member has what the order earned less what they confirmed, as the API tells it."""
@@ -169,12 +166,12 @@ class Books:
 
     def check_order(self, crowd: Crowd) -> int:
         """Each sender's messages were stored and handled in the order they were written; gives how many senders."""
-        by_id = {key_id(key): key for key in self.inbox_states()}
+        known = self.inbox_states()
         places = {row.key: row.id for row in self.read(select(InboxRow.key, InboxRow.id))}
         verdicts = {row.message_key: row.id for row in self.read(select(VerdictRow.message_key, VerdictRow.id))}
         for sender, written in crowd.record.by_sender.items():
-            stored = [places[by_id[msgid]] for msgid in written]
-            handled = [verdicts[by_id[msgid]] for msgid in written]
+            keys = full_keys(written, known)
+            stored, handled = [places[key] for key in keys], [verdicts[key] for key in keys]
             assert handled == sorted(handled), f"{sender} was handled out of order"
             assert stored == sorted(stored), f"{sender} was stored out of order"
         return len(crowd.record.by_sender)
@@ -197,13 +194,13 @@ def codes_in(lines: Sequence[dict[str, Any]]) -> list[str]:
     return [code for line in lines for code in CODE.findall(line["text"])]
 
 
-def key_id(key: str) -> str:
-    """The platform's message id within an inbox key."""
-    parts = key.split(":")
-    return parts[3] if parts[0] == "wechat" else parts[-1]
+def full_keys(written: Sequence[str], known: Iterable[str]) -> list[str]:
+    """Inbox keys of what was written; one of the 公众号 that has not arrived stays without its end."""
+    whole = {key.rpartition(":")[0]: key for key in known if key.startswith("wechat:")}
+    return [whole.get(key, key) for key in written]
 
 
 def crowd_keys(crowd: Crowd, known: Iterable[str]) -> list[str]:
-    """Inbox keys of all the crowd wrote and was told to have arrived; an unknown id stays as it is."""
-    by_id = {key_id(key): key for key in known}
-    return [by_id.get(msgid, msgid) for ids in crowd.record.msgids.values() for msgid in ids] + crowd.poster.taken
+    """Inbox keys of all the crowd wrote and of what strangers posted and were told to have arrived."""
+    written = [key for keys in crowd.record.by_sender.values() for key in keys]
+    return full_keys(written, known) + crowd.poster.taken

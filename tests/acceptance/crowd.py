@@ -45,22 +45,25 @@ class Customer:
 
 @dataclass(slots=True)
 class Record:
-    """What the crowd did: message ids by channel, redemptions confirmed, the order in which each wrote."""
+    """What the crowd did: inbox keys by sender in the order they wrote, redemptions confirmed, answers heard.
 
-    msgids: dict[str, list[str]] = field(default_factory=lambda: {"kf": [], "oa": [], "group": [], "private": []})
+    A key of the 公众号 is known up to its CreateTime, which ends it.
+    """
+
     by_sender: dict[str, list[str]] = field(default_factory=dict)
     spent: dict[str, list[int]] = field(default_factory=dict)
     replied: int = 0
 
     def note(self, channel: str, sender: str, msgid: str) -> None:
-        """A message was written."""
-        self.msgids[channel].append(msgid)
-        self.by_sender.setdefault(f"{channel}:{sender}", []).append(msgid)
+        """A message was written in group, private, kf or oa."""
+        assert msgid, f"the platform kept nothing of what {sender} wrote in {channel}"
+        heads = {"kf": f"kf:{KF}:", "oa": f"wechat:oa:{sender}:"}
+        self.by_sender.setdefault(f"{channel}:{sender}", []).append(heads.get(channel, "archive:") + msgid)
 
     @property
     def messages(self) -> int:
         """How many messages were written in all."""
-        return sum(len(ids) for ids in self.msgids.values())
+        return sum(len(keys) for keys in self.by_sender.values())
 
     @property
     def confirmed(self) -> int:
@@ -114,9 +117,9 @@ class Crowd:
 
     async def _points(self, customer: Customer) -> int:
         url = f"{self.fleet.web_urls[0]}/api/v1/members/external_userid/{customer.external_userid}"
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {self.fleet.keys.api_key}"}) as session:
-            async with session.get(url) as answer:
-                return int((await answer.json())["points"]["available"])
+        headers = {"Authorization": f"Bearer {self.fleet.keys.api_key}"}
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(url) as answer:
+            return int((await answer.json())["points"]["available"])
 
     async def _order(self, customer: Customer) -> None:
         order = {
@@ -125,10 +128,10 @@ class Crowd:
             "identities": [["external_userid", customer.external_userid], ["openid", customer.openid]],
             "items": [{"sku": "QH-DRIP-30", "name": "挂耳咖啡30包", "amount_fen": ORDER_FEN}],
         }  # fmt: skip
-        headers = {"Authorization": f"Bearer {self.fleet.keys.api_key}", "Idempotency-Key": order["external_id"]}
-        async with aiohttp.ClientSession(headers=headers) as session:
-            async with session.post(f"{self.fleet.web_urls[0]}/api/v1/orders", json=order) as answer:
-                assert answer.status == 201, await answer.text()
+        url = f"{self.fleet.web_urls[0]}/api/v1/orders"
+        headers = {"Authorization": f"Bearer {self.fleet.keys.api_key}", "Idempotency-Key": customer.openid}
+        async with aiohttp.ClientSession(headers=headers) as session, session.post(url, json=order) as answer:
+            assert answer.status == 201, await answer.text()
 
     def start(self) -> None:
         """Everybody begins to write."""

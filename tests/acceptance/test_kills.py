@@ -21,7 +21,9 @@ VICTIMS = ("web1", "work1", "deliver1")
 
 async def _storm(fleet: Fleet, crowd: Crowd, seed: int) -> list[str]:
     """Kill at random moments; each victim is started again at once and may be hit again when it works."""
-    choice, killed, rising = random.Random(seed), [], dict[str, asyncio.Task[None]]()
+    choice = random.Random(seed)
+    killed: list[str] = []
+    rising: dict[str, asyncio.Task[None]] = {}
     started = time.monotonic()
     while len(killed) < KILLS:
         await asyncio.sleep(choice.uniform(0.3, 3.0))
@@ -39,7 +41,7 @@ async def _storm(fleet: Fleet, crowd: Crowd, seed: int) -> list[str]:
     return killed
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_or_done_twice(fleet_database: str, models: Path, tmp_path: Path) -> None:
     """20 kills at random moments: each message one effect, each outbox row delivered, no code told twice."""
     seed = random.randrange(10**6)

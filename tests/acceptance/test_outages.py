@@ -51,7 +51,7 @@ def test_redis_goes_and_comes_back(fleet_postgres: str, own_redis: OwnRedis, mod
 
 @pytest.mark.timeout(480)
 def test_postgresql_restarts_and_crashes(own_postgres: OwnPostgres, models: Path, tmp_path: Path) -> None:
-    """PostgreSQL is stopped in order, then crashed under load: what was acknowledged is there, all go on by themselves."""
+    """PostgreSQL stops in order, then crashes under load: what was acknowledged is there, all go on by themselves."""
     seed = random.randrange(10**6)
 
     async def story() -> None:

@@ -33,7 +33,7 @@ TOKEN_FAULTS = (
 
 @pytest.mark.timeout(480)
 def test_a_platform_that_misbehaves_for_a_while(fleet_database: str, models: Path, tmp_path: Path) -> None:
-    """Every kind of fault on every busy endpoint under load: nothing lost, nothing visible twice, caught up by itself."""
+    """Every kind of fault on every busy endpoint under load: nothing lost, nothing twice, caught up by itself."""
     seed = random.randrange(10**6)
 
     async def story() -> None:
