@@ -47,4 +47,12 @@ class Incoming(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Incoming).decode
+_decode = msgspec.json.Decoder(Incoming).decode
+
+
+def decode(body: str | bytes) -> Incoming:
+    """A message as it was stored; the NUL character, which PostgreSQL keeps in no text, is left out of what was said."""
+    message = _decode(body)
+    if "\x00" not in message.text:
+        return message
+    return msgspec.structs.replace(message, text=message.text.replace("\x00", ""))
