@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin
@@ -13,9 +14,6 @@ import typer.main
 from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
-import handlers.followup.tables
-import handlers.talk.tables
-import loyalty.tables  # noqa: F401
 from bot.cli import app
 from bot.delivery_metrics import DeliveryMetrics
 from bot.metrics import CallbackMetrics
@@ -25,6 +23,9 @@ from bot.wecom.errors import ErrorClass
 from bot.work_metrics import WorkMetrics
 from intents.scenarios import SCENARIO_IDS
 from loyalty.storage import Base
+
+for _name in ("handlers.followup.tables", "handlers.talk.tables", "loyalty.tables"):
+    import_module(_name)  # each brings its tables into the one metadata
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
