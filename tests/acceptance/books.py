@@ -102,7 +102,7 @@ class Books:
             assert audit.findings(session) == []
             each = select(Redemption.reward_id, func.sum(Redemption.quantity)).group_by(Redemption.reward_id)
             taken = {reward: int(count) for reward, count in session.execute(each)}
-            pieces = {reward: left for reward, left in session.execute(select(Stock.reward_id, Stock.pieces))}
+            pieces = {row.reward_id: row.pieces for row in session.execute(select(Stock.reward_id, Stock.pieces))}
             costs = sorted(session.scalars(select(Redemption.cost)))
         assert costs == sorted(cost for spent in crowd.record.spent.values() for cost in spent)
         for reward, stock in STOCK.items():

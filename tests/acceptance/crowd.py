@@ -97,7 +97,8 @@ class Crowd:
         people = self.customers
         call = self.fleet.phones.act
         await call("limits", kf_sync_tokenless_per_min=10_000, app_per_member_per_min=10_000)
-        await call("callbacks", deliveries=12)
+        # As patient as a start of the web part may take on a busy machine; the real platform tries three times.
+        await call("callbacks", deliveries=90)
         await call(
             "people",
             customers=[
