@@ -28,6 +28,7 @@ from bot.settings import Settings, SettingsError, load_settings
 from bot.yaml_files import ConfigError
 from handlers.talk import corrections, inbox
 from intents import shelf
+from intents.errors import IntentsError
 from intents.model import LinearModel
 from loyalty import audit as ledger_audit
 
@@ -58,7 +59,7 @@ def command(work: Callable[P, int]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             status = work(*args, **kwargs)
-        except (SettingsError, ConfigError, SchemaError) as error:
+        except (SettingsError, ConfigError, SchemaError, IntentsError) as error:
             err.print(str(error), markup=False)
             status = WRONG_USE
         except OperationalError as error:
@@ -98,7 +99,11 @@ def run_demo(
     """Run the service with a WeCom of its own on this machine, sample data and a page of phones."""
     from bot import demo
 
-    return running.run_async(lambda: demo.run(tour=tour, port=port, say=_say))
+    try:
+        return running.run_async(lambda: demo.run(tour=tour, port=port, say=_say))
+    except OSError as error:
+        err.print(f"cannot listen on port {port}: {error}; choose another with --port", markup=False)
+        return WRONG_USE
 
 
 @app.command("emulate")
@@ -113,7 +118,14 @@ def emulate(
     """Run the WeCom of this machine alone; prints the environment a service needs to talk to it."""
     from bot import demo
 
-    return running.run_async(lambda: demo.emulate(port, target, folder, _say))
+    if not target.rpartition(":")[2].isdigit():
+        err.print(f"no port in {target}; write it as http://127.0.0.1:8000", markup=False)
+        return WRONG_USE
+    try:
+        return running.run_async(lambda: demo.emulate(port, target, folder, _say))
+    except OSError as error:
+        err.print(f"cannot listen on port {port}: {error}; choose another with --port", markup=False)
+        return WRONG_USE
 
 
 @app.command("check")
@@ -195,6 +207,9 @@ def evaluate(chat: Annotated[str, typer.Option(help="group or private: which thr
     """Judge the model in force on the held-out messages (synthetic) and print a table."""
     from bot.trainings import judge
 
+    if chat not in CHATS:
+        err.print(f"no such chat: {chat}; choose from {', '.join(CHATS)}", markup=False)
+        return WRONG_USE
     settings = _settings()
     folder = shelf.current(settings.paths.models)
     if folder is None:
