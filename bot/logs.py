@@ -25,13 +25,21 @@ def mask(value: str) -> str:
 def mask_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """What people wrote becomes its length, secrets become stars, phone numbers lose their middle."""
     for key, value in list(event.items()):
-        if key in _SECRET:
-            event[key] = "***"
-        elif key in _PRIVATE and isinstance(value, str):
-            event[key] = f"<{len(value)} characters>"
-        elif isinstance(value, str):
-            event[key] = mask(value)
+        if not key.startswith("_"):  # the chain's own marks
+            event[key] = _masked(key, value)
     return event
+
+
+def _masked(key: str, value: Any) -> Any:
+    if key in _SECRET:
+        return "***"
+    if isinstance(value, str):
+        return f"<{len(value)} characters>" if key in _PRIVATE else mask(value)
+    if isinstance(value, dict):
+        return {inner: _masked(str(inner), held) for inner, held in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_masked(key, held) for held in value]
+    return value
 
 
 def set_up_logging(settings: Log) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableVariable
 
 AesKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{43}$")]
 SECRET_KEYS = ("secret", "token", "aes_key", "api_keys", "private_keys")
@@ -134,6 +138,15 @@ class FollowUp(_Section):
     no_selling_after_complaint_h: int = 72
     timezone: str = "Asia/Shanghai"
 
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"no such time zone {value!r}; write one like Asia/Shanghai") from error
+        return value
+
 
 class Api(_Section):
     """Bearer keys of the brand's own systems, by name."""
@@ -196,7 +209,12 @@ class _NoSecrets(TomlConfigSettingsSource):
     """The settings file, refused when a secret stands in it."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        super().__init__(settings_cls, toml_file=settings_file())
+        if "HUITOU_SETTINGS" in os.environ and not settings_file().is_file():
+            raise SettingsError(f"{settings_file()}: no such file; correct HUITOU_SETTINGS")
+        try:
+            super().__init__(settings_cls, toml_file=settings_file())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{settings_file()}: not TOML: {error}") from error
 
     def __call__(self) -> dict[str, Any]:
         found = super().__call__()
@@ -215,6 +233,11 @@ def load_settings(**overrides: Any) -> Settings:
     """All settings, checked; raises `SettingsError` with every problem and the name to set."""
     try:
         return Settings(**overrides)
+    except UnreadableVariable as error:
+        section = str(error).partition('"')[2].partition('"')[0]
+        names = ", ".join(sorted(name for name in os.environ if name.upper().startswith(f"HUITOU_{section.upper()}")))
+        mend = 'a list or a table is written as JSON, such as ["a", "b"]'
+        raise SettingsError(f"{section}: one of {names} cannot be read; {mend}") from error
     except ValidationError as error:
         lines = []
         for item in error.errors():
@@ -227,7 +250,11 @@ def load_settings(**overrides: Any) -> Settings:
 def _secrets_in(tree: Any, trail: tuple[str, ...]) -> list[tuple[str, ...]]:
     if not isinstance(tree, dict):
         return []
-    found = [(*trail, key) for key in tree if key in SECRET_KEYS and tree[key]]
+    found = [(*trail, key) for key in tree if tree[key] and (key in SECRET_KEYS or _has_password(tree[key]))]
     for key, value in tree.items():
         found += _secrets_in(value, (*trail, key))
     return found
+
+
+def _has_password(value: Any) -> bool:
+    return isinstance(value, str) and "://" in value and bool(urlsplit(value).password)
