@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 import structlog
+from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from bot.settings import Settings
 from bot.yaml_files import ConfigError, read, read_folder
 from handlers.brand import Brand, DialogRules, Restraint, Staff
+from handlers.talk.messages import AUTOMATIC_CHANNELS
 from handlers.talk.replies import Replies, ReplyError
 from intents import shelf
 from intents.classifier import Classifier
-from intents.scenarios import Example, Labelled, Scenario
+from intents.errors import IntentsError
+from intents.scenarios import SCENARIO_IDS, Example, Labelled, Scenario
 from loyalty.programme import Programme
 
 log = structlog.get_logger("brands")
@@ -58,13 +62,6 @@ class Corpus:
 def read_corpus(config: Path, programme: Programme) -> Corpus:
     """Scenarios, none-messages, held-out messages and the brand's own words; raises `ConfigError`."""
     files = read_scenarios(config)
-    problems = [
-        f"{config}/scenarios/{stem}.yaml:1: id: {scenario.id} is not the file's name; rename one of them"
-        for stem, scenario in files.items()
-        if scenario.id != stem
-    ]
-    if problems:
-        raise ConfigError(problems)
     none = read(config / "scenarios" / f"{NONE}.yaml", NoneFile).examples
     heldout = tuple(
         labelled for file in read_folder(config / "heldout", HeldOut).values() for labelled in _labelled(file)
@@ -75,6 +72,32 @@ def read_corpus(config: Path, programme: Programme) -> Corpus:
 def read_scenarios(config: Path) -> dict[str, Scenario]:
     """Every scenario by its id; raises `ConfigError`."""
     return read_folder(config / "scenarios", Scenario, without=NONE)
+
+
+def scenario_problems(config: Path, files: Mapping[str, Scenario]) -> list[str]:
+    """What would make the service stumble over these scenarios, each with the file and the mend."""
+    folder = config / "scenarios"
+    found = [f"{folder}/{name}.yaml: no such file; add the scenario" for name in SCENARIO_IDS if name not in files]
+    for stem, scenario in files.items():
+        place = f"{folder}/{stem}.yaml"
+        if stem not in SCENARIO_IDS:
+            found.append(f"{place}: not a known scenario; add it to intents/scenarios.py or remove it")
+        if scenario.id != stem:
+            found.append(f"{place}:1: id: {scenario.id} is not the file's name; rename one of them")
+        for channel, template in scenario.says.items():
+            found += _says_problems(f"{place}: says.{channel}", channel, template)
+    return found
+
+
+def _says_problems(place: str, channel: str, template: str) -> list[str]:
+    found = []
+    if channel not in AUTOMATIC_CHANNELS:
+        found.append(f"{place}: no program may write there; use {' or '.join(sorted(AUTOMATIC_CHANNELS))}")
+    try:
+        Replies({}).render_text(template)
+    except TemplateError as error:
+        found.append(f"{place}: {error}; mend the template")
+    return found
 
 
 def read_lexicon(config: Path, programme: Programme) -> tuple[str, ...]:
@@ -110,7 +133,11 @@ def read_replies(config: Path) -> Replies:
 
 def load_classifier(models: Path, lexicon: tuple[str, ...]) -> Classifier:
     """The promoted model; where there is none or it is broken, cues and keywords with an alarm in the log."""
-    folder = shelf.current(models)
+    try:
+        folder = shelf.current(models)
+    except IntentsError as error:
+        log.error("no model to be found: cues and keywords only", error=str(error), mend="huitou train")
+        return Classifier.fallback()
     if folder is None:
         log.error("no model promoted: cues and keywords only", models=str(models), mend="huitou train")
         return Classifier.fallback()
@@ -125,10 +152,14 @@ def load_brand(settings: Settings) -> Brand:
     """Everything a brand configured, checked whole; raises `ConfigError` and changes nothing."""
     config = settings.paths.config
     programme = read_programme(config)
+    scenarios = read_scenarios(config)
+    problems = scenario_problems(config, scenarios)
+    if problems:
+        raise ConfigError(problems)
     rules = settings.followup
     return Brand(
         programme=programme,
-        scenarios=read_scenarios(config),
+        scenarios=scenarios,
         replies=read_replies(config),
         understanding=load_classifier(settings.paths.models, read_lexicon(config, programme)),
         staff=Staff(settings.wecom.default_rep, settings.wecom.supervisor),
@@ -153,7 +184,7 @@ class BrandHolder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._brand = load_brand(settings)
-        self._model = shelf.current(settings.paths.models)
+        self._model = _promoted(settings.paths.models)
 
     def __call__(self) -> Brand:
         """The brand in force now."""
@@ -166,14 +197,21 @@ class BrandHolder:
         except ConfigError as error:
             log.error("configuration refused, the old one stays", problems=error.problems)
             return False
-        self._brand, self._model = brand, shelf.current(self._settings.paths.models)
+        self._brand, self._model = brand, _promoted(self._settings.paths.models)
         log.info("configuration swapped", model=str(self._model))
         return True
 
     def follow_model(self) -> None:
         """Take up a model that was promoted or rolled back meanwhile."""
-        if shelf.current(self._settings.paths.models) != self._model:
+        if _promoted(self._settings.paths.models) != self._model:
             self.reload()
+
+
+def _promoted(models: Path) -> Path | None:
+    try:
+        return shelf.current(models)
+    except IntentsError:
+        return None  # said aloud where the model is loaded
 
 
 def _labelled(file: HeldOut) -> list[Labelled]:

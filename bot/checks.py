@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from jinja2 import TemplateError
-from jinja2.sandbox import SandboxedEnvironment
-
-from bot.brands import read_corpus, read_programme, read_replies, read_scenarios
+from bot.brands import read_corpus, read_programme, read_replies, read_scenarios, scenario_problems
 from bot.settings import Settings, SettingsError, load_settings
 from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
-from intents.scenarios import SCENARIO_IDS, conflicts
+from intents.scenarios import conflicts
 
 
 def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
@@ -46,10 +43,7 @@ def _replies(config: Path) -> Iterable[str]:
 
 def _scenarios(config: Path) -> Iterable[str]:
     files = read_scenarios(config)
-    for missing in sorted(set(SCENARIO_IDS) - files.keys()):
-        yield f"{config}/scenarios/{missing}.yaml: no such file; add the scenario"
-    for unknown in sorted(files.keys() - set(SCENARIO_IDS)):
-        yield f"{config}/scenarios/{unknown}.yaml: not a known scenario; add it to intents/scenarios.py or remove it"
+    yield from scenario_problems(config, files)
     for stem, scenario in files.items():
         place = f"{config}/scenarios/{stem}.yaml"
         if stem in registry.SCENARIOS and scenario.says:
@@ -59,17 +53,6 @@ def _scenarios(config: Path) -> Iterable[str]:
                 f"{place}: says: nothing for {channel}; add a reply"
                 for channel in sorted(AUTOMATIC_CHANNELS - scenario.says.keys())
             )
-        for channel, template in scenario.says.items():
-            yield from _says(place, channel, template)
-
-
-def _says(place: str, channel: str, template: str) -> Iterable[str]:
-    if channel not in AUTOMATIC_CHANNELS:
-        yield f"{place}: says.{channel}: no program may write there; use {' or '.join(sorted(AUTOMATIC_CHANNELS))}"
-    try:
-        SandboxedEnvironment(autoescape=False).from_string(template).render()
-    except TemplateError as error:
-        yield f"{place}: says.{channel}: {error}; mend the template"
 
 
 def _corpus(config: Path) -> Iterable[str]:

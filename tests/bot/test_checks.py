@@ -1,0 +1,232 @@
+"""`huitou check` and the brand's swap: each mistake is found with file, line and mend, and none takes effect."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from bot import checks
+from bot.brands import BrandHolder, load_brand, read_corpus, read_programme
+from bot.settings import Settings, SettingsError, load_settings
+from bot.yaml_files import ConfigError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample configuration with no more examples than needed: reading all of them takes its time."""
+    folder = tmp_path_factory.mktemp("short") / "config"
+    corpus = read_corpus(CONFIG, read_programme(CONFIG))
+    for name in ("scenarios", "heldout"):
+        (folder / name).mkdir(parents=True)
+    for name in ("programme.yaml", "replies.yaml"):
+        shutil.copy(CONFIG / name, folder)
+    for one in corpus.scenarios:
+        lines = [f"id: {one.id}", f"title: {one.title}", f"stage: {one.stage}", "examples:"]
+        lines += [f"  - {quoted(example.text)}" for example in one.examples if not example.also][:25]
+        lines += ["says:", *(f"  {channel}: {quoted(text)}" for channel, text in one.says.items())] if one.says else []
+        (folder / f"scenarios/{one.id}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    none = "".join(f"  - {quoted(text)}\n" for text in corpus.none[:310])
+    (folder / "scenarios/none.yaml").write_text(f"id: none\ntitle: 无场景\nexamples:\n{none}", encoding="utf-8")
+    (folder / "heldout/running_out.yaml").write_text("id: running_out\nmessages:\n  - 就剩个瓶底了\n", encoding="utf-8")
+    return folder
+
+
+def quoted(text: str) -> str:
+    """A text as YAML and JSON both write it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path, short: Path) -> Path:
+    """A copy of the sample configuration to spoil."""
+    shutil.copytree(short, tmp_path / "config")
+    return tmp_path / "config"
+
+
+@pytest.fixture
+def found(config: Path) -> Callable[[], list[str]]:
+    """What a check of the copy finds."""
+    return lambda: checks.findings(lambda: settings_of(config))
+
+
+def settings_of(config: Path) -> Settings:
+    """Settings that point at the copy."""
+    return load_settings(paths={"config": config, "models": config.parent / "models"})
+
+
+def change(path: Path, old: str, new: str) -> int:
+    """Put `new` for the first `old`; gives the line where that stands."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+def test_the_sample_configuration_is_clean(found: Callable[[], list[str]]) -> None:
+    """What we ship has no findings, nor has its shortened copy."""
+    assert checks.findings(lambda: settings_of(CONFIG)) == []
+    assert found() == []
+
+
+def test_a_misspelt_key_is_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """File, line, the key and what to do about it."""
+    line = change(config / "programme.yaml", "    per_member: 2", "    per_memeber: 2")
+    assert found() == [
+        f"{config}/programme.yaml:{line}: rewards.0.per_memeber: no such key here; check its spelling or remove it"
+    ]
+
+
+def test_a_doubled_key_is_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """The second of two is not silently taken."""
+    line = change(config / "replies.yaml", "opt_in:", 'opt_in: "一"\nopt_in:')
+    (finding,) = found()
+    assert finding.startswith(f"{config}/replies.yaml:{line + 1}: ") and "opt_in" in finding
+
+
+def test_a_missing_and_an_unused_reply_are_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """A reply whose name has a slip is missing under one name and unused under the other."""
+    change(config / "replies.yaml", "opt_in:", "opt_inn:")
+    assert found() == [
+        f"{config}/replies.yaml: reply opt_in is missing; add it",
+        f"{config}/replies.yaml: reply opt_inn is used nowhere; remove it",
+    ]
+
+
+def test_a_broken_reply_is_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """A template that cannot be read names the reply."""
+    change(config / "replies.yaml", "{{ quantity|default(1) }} 份", "{{ quantity|defualt(1) }} 份")
+    (finding,) = found()
+    assert "replies.yaml: reply redeem_" in finding and "mend the template" in finding
+
+
+def test_an_unknown_and_a_missing_scenario_are_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """A file under a wrong name is told from both sides."""
+    (config / "scenarios/complaint.yaml").rename(config / "scenarios/complain.yaml")
+    told = "\n".join(found())
+    assert f"{config}/scenarios/complaint.yaml: no such file; add the scenario" in told
+    assert f"{config}/scenarios/complain.yaml: not a known scenario" in told
+
+
+def test_a_held_out_message_among_the_examples_is_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """A sentence to be judged by is not learnt from."""
+    change(config / "scenarios/running_out.yaml", "examples:\n", "examples:\n  - 就剩个瓶底了\n")
+    (finding,) = found()
+    assert "就剩个瓶底了" in finding and "take it out of the held-out file" in finding
+
+
+def test_a_program_may_not_write_into_a_group(config: Path, found: Callable[[], list[str]]) -> None:
+    """says.group is refused with the channels that are allowed, and a broken text with its place."""
+    change(config / "scenarios/check_in.yaml", "\nsays:\n", '\nsays:\n  group: "好"\n')
+    change(config / "scenarios/praise_share.yaml", '\nsays:\n  kf: "', '\nsays:\n  kf: "{% if %}')
+    told = "\n".join(found())
+    assert "check_in.yaml: says.group: no program may write there; use kf or oa" in told
+    assert "praise_share.yaml: says.kf: " in told and "mend the template" in told
+
+
+def test_a_product_with_a_cycle_and_no_offer_is_found(config: Path, found: Callable[[], list[str]]) -> None:
+    """Somebody runs out of it and we would have nothing to say."""
+    change(config / "programme.yaml", "    bundle: 燕麦奶1升×6瓶整箱,省18元\n", "")
+    assert found() == [f"{config}/programme.yaml: product QH-OAT-1L has a cycle and no bundle; say what to offer"]
+
+
+def test_mistakes_of_several_files_come_at_once(config: Path, found: Callable[[], list[str]]) -> None:
+    """Whoever mends goes through one list."""
+    change(config / "programme.yaml", "undo_within_min: 60", "undo_within_min: soon")
+    change(config / "replies.yaml", "opt_in:", "opt_inn:")
+    change(config / "scenarios/running_out.yaml", "title:", "titel:")
+    told = "\n".join(found())
+    assert all(part in told for part in ("undo_within_min", "opt_inn", "titel"))
+
+
+def test_a_receiver_without_token_or_key_is_found(config: Path) -> None:
+    """Each with the variable to set."""
+    settings = load_settings(
+        paths={"config": config, "models": config.parent}, wecom={"receivers": {"kf": {"aes_key": "short"}}}
+    )
+    assert checks.findings(lambda: settings) == [
+        "wecom.receivers.kf: no token; set HUITOU_WECOM__RECEIVERS__KF__TOKEN",
+        "wecom.receivers.kf: AES key of 5 characters, not 43; set HUITOU_WECOM__RECEIVERS__KF__AES_KEY",
+        "wecom.corp_id is empty; set HUITOU_WECOM__CORP_ID",
+    ]
+
+
+def test_settings_that_cannot_be_read_are_a_finding() -> None:
+    """The check does not fail, it tells."""
+
+    def broken() -> Settings:
+        raise SettingsError("web.port: not a number\nweb.prot: no such key")
+
+    assert checks.findings(broken) == ["web.port: not a number", "web.prot: no such key"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("programme.yaml", "cost_points: 800", "cost_points: many"),
+        ("programme.yaml", "per_member:", "per_memeber:"),
+        ("replies.yaml", "opt_in:", "opt_inn:"),
+        ("replies.yaml", 'hint: "', 'hint: "{{ '),
+        ("scenarios/running_out.yaml", "title:", "titel:"),
+        ("scenarios/check_in.yaml", '\nsays:\n  kf: "', '\nsays:\n  kf: "{% if %}'),
+        ("scenarios/check_in.yaml", '\nsays:\n  kf: "', '\nsays:\n  group: "'),
+        ("scenarios/check_in.yaml", "id: check_in", "id: checkin"),
+    ],
+)
+def test_a_faulty_change_is_refused_and_the_old_one_stays(file: str, old: str, new: str, config: Path) -> None:
+    """The running brand is the same object as before, the log names the file; mended, the new one is taken."""
+    holder = BrandHolder(settings_of(config))
+    before = holder()
+    kept = (config / file).read_text(encoding="utf-8")
+    change(config / file, old, new)
+    with capture_logs() as lines:
+        assert not holder.reload()
+    assert holder() is before
+    assert any(Path(file).name in str(line.get("problems")) for line in lines)
+    (config / file).write_text(kept.replace("name: 青禾\n", "name: 青禾二店\n"), encoding="utf-8")
+    assert holder.reload() and holder() is not before
+
+
+def test_a_configuration_that_is_half_there_is_refused(config: Path) -> None:
+    """A deployment that has not copied the scenarios yet does not take them away from the running brand."""
+    holder = BrandHolder(settings_of(config))
+    shutil.rmtree(config / "scenarios")
+    assert not holder.reload()
+    assert holder().title("running_out") == "食用周期结束"
+
+
+def test_a_start_with_a_faulty_configuration_says_where(config: Path) -> None:
+    """No brand without all of its files in order."""
+    line = change(config / "programme.yaml", "points_name: 积分", "point_name: 积分")
+    with pytest.raises(ConfigError, match=rf"programme.yaml:{line}: point_name"):
+        load_brand(settings_of(config))
+
+
+def test_a_broken_model_leaves_keywords_and_an_alarm(config: Path) -> None:
+    """Understanding degrades, the service runs, the log says what to do."""
+    folder = config.parent / "models/0001"
+    folder.mkdir(parents=True)
+    (folder.parent / "current.json").write_text('{"promoted": [1]}')
+    with capture_logs() as lines:
+        brand = load_brand(settings_of(config))
+    assert brand.understanding.classify(["快吃完了"], ["group"])[0].degraded
+    assert any(line.get("mend") == "huitou train" for line in lines)
+
+
+@pytest.mark.parametrize("pointer", ["{", "[]", '{"promoted": [7]}'])
+def test_a_broken_pointer_is_no_end(pointer: str, config: Path) -> None:
+    """A damaged or dangling pointer to the model degrades understanding as well."""
+    folder = config.parent / "models"
+    folder.mkdir()
+    (folder / "current.json").write_text(pointer)
+    with capture_logs() as lines:
+        holder = BrandHolder(settings_of(config))
+        holder.follow_model()
+    assert holder().understanding.classify(["快吃完了"], ["group"])[0].degraded
+    assert any(line["log_level"] == "error" for line in lines)
