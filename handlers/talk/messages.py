@@ -51,7 +51,7 @@ _decode = msgspec.json.Decoder(Incoming).decode
 
 
 def decode(body: str | bytes) -> Incoming:
-    """A message as it was stored; the NUL character, which PostgreSQL keeps in no text, is left out of what was said."""
+    """A message as it was stored; the NUL character, which PostgreSQL keeps in no text, is left out of its words."""
     message = _decode(body)
     if "\x00" not in message.text:
         return message
