@@ -193,7 +193,7 @@ def test_commands_in_the_docs_exist(page: Path) -> None:
     code = [line for _, block in FENCE.findall(text_of(page)) for line in block.splitlines()]
     code += re.findall(r"`([^`\n]+)`", FENCE.sub("", text_of(page)))
     for line in code:
-        for call in re.findall(r"(?:^|[;&(|/] ?|\d: |`)huitou ([a-z]+[^;&|)]*)", line.strip()):
+        for call in re.findall(r"(?:^|[;&(|/] ?|\d: |`|=\S+ )huitou ([a-z]+[^;&|)]*)", line.strip()):
             words = call.split()
             name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
             assert name in known, f"{page.name}: there is no huitou {name}"
