@@ -1,0 +1,84 @@
+"""Migrations: from nothing to the tables of the code on both engines; another schema is refused with the mend."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import func, inspect, select, text
+
+from bot.database import Database
+from bot.migrations import SchemaError, check_schema, differences, head, migrate, revision_of
+from handlers.talk.messages import SHARDS
+from handlers.talk.tables import InboxShard
+from loyalty.storage import Base
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database with nothing in it, of either kind."""
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/new/huitou.db")
+        yield database
+        database.dispose()
+        return
+    url, name = request.getfixturevalue("postgres_url"), f"huitou_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        database = Database(url.rsplit("/", 1)[0] + "/" + name)
+        yield database
+        database.dispose()
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_from_nothing_to_the_tables_of_the_code(empty: Database) -> None:
+    """Every table, column and index is there, the lanes too, and running it again changes nothing."""
+    assert revision_of(empty) == ""
+    assert migrate(empty) == head() == revision_of(empty)
+    assert differences(empty) == []
+    assert set(Base.metadata.tables) <= set(inspect(empty.engine).get_table_names())
+    check_schema(empty)
+    migrate(empty)
+    with empty.reading() as session:
+        assert session.scalar(select(func.count()).select_from(InboxShard)) == SHARDS
+
+
+def test_indexes_of_the_queues_are_partial(empty: Database) -> None:
+    """The hot indexes hold what waits, not all that ever was."""
+    migrate(empty)
+    with empty.reading() as session:
+        source = (
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
+            if empty.is_sqlite
+            else "SELECT indexdef FROM pg_indexes"
+        )
+        written = [row[0] for row in session.execute(text(source))]
+    for name in ("ix_inbox_waiting", "ix_outbox_waiting", "ix_timers_due"):
+        (index,) = [line for line in written if name in line]
+        assert "state = 0" in index
+
+
+def test_an_empty_database_is_refused_with_the_mend(empty: Database) -> None:
+    """No tables yet: run huitou migrate."""
+    with pytest.raises(SchemaError, match=rf"at revision none, this version needs {head()}: run huitou migrate"):
+        check_schema(empty)
+
+
+def test_a_newer_database_is_refused_with_the_mend(empty: Database) -> None:
+    """A revision this version has not heard of: upgrade, do not migrate down."""
+    migrate(empty)
+    with empty.transaction() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaError, match=r"at revision 9999, newer than this version .*upgrade Huitou"):
+        check_schema(empty)
+
+
+def test_a_missing_column_is_a_difference(empty: Database) -> None:
+    """What the check compares can fail: a table that lost a column is told."""
+    migrate(empty)
+    with empty.transaction() as session:
+        session.execute(text("ALTER TABLE reps DROP COLUMN name"))
+    assert len(differences(empty)) == 1

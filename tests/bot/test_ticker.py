@@ -1,0 +1,164 @@
+"""The ticker: what is due is fired once, points lapse, depths are measured, and an outage is no end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select, text
+
+from bot.brands import BrandHolder
+from bot.database import Database
+from bot.settings import load_settings
+from bot.ticker import Ticker
+from bot.work_metrics import WorkMetrics
+from handlers.followup.sop import FollowUps, Occasion
+from handlers.talk import inbox
+from handlers.talk.messages import Incoming
+from handlers.talk.tables import OutboxRow
+from loyalty import customers, ledger
+from loyalty.balances import balance_of
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+NIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+MORNING = datetime(2026, 11, 21, 1, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def holder(models: Path) -> BrandHolder:
+    """The sample brand."""
+    return BrandHolder(load_settings(paths={"config": CONFIG, "models": models}))
+
+
+class Desk:
+    """A ticker with a clock that is pushed, and what it called for."""
+
+    def __init__(self, database: Database, holder: BrandHolder) -> None:
+        self.database, self.now = database, NIGHT
+        self.registry, self.alarms, self.woken = CollectorRegistry(), list[str](), 0
+        self.holder = holder
+        self.ticker = Ticker(
+            database, holder, lambda: self.now, WorkMetrics(self.registry, self.alarms.append), self.wake
+        )
+
+    def wake(self) -> None:
+        """Delivery is called."""
+        self.woken += 1
+
+    def depth(self, queue: str, state: str) -> float | None:
+        """A figure of /metrics."""
+        return self.registry.get_sample_value("queue_depth", {"queue": queue, "state": state})
+
+    def member(self) -> int:
+        """A customer."""
+        with self.database.transaction() as session:
+            return customers.resolve(session, [("external_userid", "wmA")], self.now)[("external_userid", "wmA")]
+
+    def put_off(self, count: int = 1) -> None:
+        """快吃完了 at eleven at night, of so many people."""
+        with self.database.transaction() as session:
+            names = [("external_userid", f"wm{number}") for number in range(count)]
+            members = customers.resolve(session, names, self.now)
+            runs = FollowUps(session, members.values(), self.holder(), self.now)
+            for (_, name), member in members.items():
+                runs.start(
+                    Occasion(
+                        "running_out",
+                        member,
+                        "liuyang",
+                        f"m-{name}",
+                        "食用周期结束",
+                        "快吃完了",
+                        "客户群",
+                        "听到",
+                        "好的",
+                    ),
+                    False,
+                )
+            runs.flush()
+
+    def cards(self) -> int:
+        """How many cards are in the outbox."""
+        with self.database.reading() as session:
+            return len(session.scalars(select(OutboxRow.id)).all())
+
+
+@pytest.fixture
+def desk(database: Database, holder: BrandHolder) -> Desk:
+    """A desk on each kind of database."""
+    return Desk(database, holder)
+
+
+def test_what_is_due_is_fired_once_and_delivery_is_called(desk: Desk) -> None:
+    """Nothing before nine, one card a person at nine, nothing at the next tick."""
+    desk.put_off(3)
+    desk.now = MORNING - timedelta(seconds=1)
+    desk.ticker.tick()
+    assert (desk.cards(), desk.woken) == (0, 0)
+    desk.now = MORNING
+    desk.ticker.tick()
+    desk.ticker.tick()
+    assert (desk.cards(), desk.woken) == (3, 1)
+
+
+def test_a_clock_that_was_set_back_fires_nothing_again(desk: Desk) -> None:
+    """Nine o'clock comes twice: the cards do not."""
+    desk.put_off()
+    for moment in (MORNING, NIGHT, MORNING, MORNING + timedelta(days=30)):
+        desk.now = moment
+        desk.ticker.tick()
+    assert desk.cards() == 1
+
+
+def test_points_lapse_and_holds_end(desk: Desk) -> None:
+    """After their moment the points are gone with a row in the ledger, and a hold that ran out gives back."""
+    member = desk.member()
+    with desk.database.transaction() as session:
+        ledger.earn(
+            session, member, 100, key="e", reason="start", ref="", at=NIGHT, expires_at=NIGHT + timedelta(days=1)
+        )
+    desk.now = NIGHT + timedelta(days=1, seconds=1)
+    desk.ticker.tick()
+    with desk.database.reading() as session:
+        assert balance_of(session, member, desk.now).available == 0
+        reasons = session.scalars(text("SELECT reason FROM transfers ORDER BY id")).all()
+    assert len(reasons) == 2
+
+
+def test_what_waits_is_measured(desk: Desk) -> None:
+    """Inbox, set aside and outbox stand in the figures."""
+    with desk.database.transaction() as session:
+        inbox.ensure_shards(session)
+        inbox.store(
+            session, [Incoming(key=f"m{n}", channel="kf", kind="text", sender="wmA", at=NIGHT) for n in range(3)], NIGHT
+        )
+        number = session.scalar(text("SELECT min(id) FROM inbox"))
+        inbox.put_aside(session, number or 0, "boom", NIGHT)
+    desk.ticker.tick()
+    assert (desk.depth("inbox", "waiting"), desk.depth("inbox", "aside"), desk.depth("outbox", "waiting")) == (2, 1, 0)
+
+
+def test_an_outage_raises_the_alarm_and_the_loop_goes_on(desk: Desk) -> None:
+    """The table is away for a tick: the alarm is raised, the ticker lives and fires when it is back."""
+    desk.put_off()
+    desk.now = MORNING
+    rename = "ALTER TABLE {} RENAME TO {}"
+
+    async def go() -> None:
+        with desk.database.transaction() as session:
+            session.execute(text(rename.format("timers", "timers_away")))
+        loop = asyncio.create_task(desk.ticker.run())
+        while not desk.alarms:
+            await asyncio.sleep(0.02)
+        assert not loop.done()
+        with desk.database.transaction() as session:
+            session.execute(text(rename.format("timers_away", "timers")))
+        while not desk.woken:
+            await asyncio.sleep(0.02)
+        loop.cancel()
+
+    asyncio.run(go())
+    assert desk.alarms[0] == "ticker" and desk.cards() == 1
