@@ -40,7 +40,7 @@ class Decided(NamedTuple):
 
 def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datetime) -> list[Decided]:
     """Handle claimed messages in order and mark them done; everything they cause is written with that mark."""
-    messages = [_readable(item.message) for item in claimed]
+    messages = [item.message for item in claimed]
     members = customers.resolve(session, _identities(messages), now)
     verdicts = _understand(messages, brand)
     stage = _set_stage(session, messages, members, verdicts, brand, now)
@@ -57,11 +57,6 @@ def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datet
     stage.flush()
     inbox.finish(session, [item.id for item in claimed], now)
     return decided
-
-
-def _readable(message: Incoming) -> Incoming:
-    # PostgreSQL keeps no zero byte in a text, and no reader misses it.
-    return msgspec.structs.replace(message, text=message.text.replace("\0", "")) if "\0" in message.text else message
 
 
 def _set_stage(

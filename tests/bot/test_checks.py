@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from bot import checks
-from bot.brands import BrandHolder, load_brand, read_corpus, read_programme
+from bot.brands import BrandHolder, Corpus, load_brand, read_corpus, read_programme
 from bot.settings import Settings, SettingsError, load_settings
 from bot.yaml_files import ConfigError
 
@@ -19,23 +19,45 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample configuration with no more examples than needed: reading all of them takes its time."""
-    folder = tmp_path_factory.mktemp("short") / "config"
-    corpus = read_corpus(CONFIG, read_programme(CONFIG))
+def corpus() -> Corpus:
+    """All examples of the sample configuration."""
+    return read_corpus(CONFIG, read_programme(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
+    """The sample configuration with no more examples than a check asks for: reading all of them takes its time."""
+    return shortened(corpus, tmp_path_factory.mktemp("short") / "config", 25)
+
+
+@pytest.fixture(scope="module")
+def shortest(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> Path:
+    """The sample configuration with one example each: a running brand does not look at them."""
+    return shortened(corpus, tmp_path_factory.mktemp("shortest") / "config", 1)
+
+
+def shortened(corpus: Corpus, folder: Path, count: int) -> Path:
+    """A copy with so many examples a scenario."""
     for name in ("scenarios", "heldout"):
         (folder / name).mkdir(parents=True)
     for name in ("programme.yaml", "replies.yaml"):
         shutil.copy(CONFIG / name, folder)
     for one in corpus.scenarios:
         lines = [f"id: {one.id}", f"title: {one.title}", f"stage: {one.stage}", "examples:"]
-        lines += [f"  - {quoted(example.text)}" for example in one.examples if not example.also][:25]
+        lines += [f"  - {quoted(example.text)}" for example in one.examples if not example.also][:count]
         lines += ["says:", *(f"  {channel}: {quoted(text)}" for channel, text in one.says.items())] if one.says else []
         (folder / f"scenarios/{one.id}.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
     none = "".join(f"  - {quoted(text)}\n" for text in corpus.none[:310])
     (folder / "scenarios/none.yaml").write_text(f"id: none\ntitle: 无场景\nexamples:\n{none}", encoding="utf-8")
     (folder / "heldout/running_out.yaml").write_text("id: running_out\nmessages:\n  - 就剩个瓶底了\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def running(tmp_path: Path, shortest: Path) -> Path:
+    """A copy for a running brand to read again and again."""
+    shutil.copytree(shortest, tmp_path / "config")
+    return tmp_path / "config"
 
 
 def quoted(text: str) -> str:
@@ -179,54 +201,54 @@ def test_settings_that_cannot_be_read_are_a_finding() -> None:
         ("scenarios/check_in.yaml", "id: check_in", "id: checkin"),
     ],
 )
-def test_a_faulty_change_is_refused_and_the_old_one_stays(file: str, old: str, new: str, config: Path) -> None:
+def test_a_faulty_change_is_refused_and_the_old_one_stays(file: str, old: str, new: str, running: Path) -> None:
     """The running brand is the same object as before, the log names the file; mended, the new one is taken."""
-    holder = BrandHolder(settings_of(config))
+    holder = BrandHolder(settings_of(running))
     before = holder()
-    kept = (config / file).read_text(encoding="utf-8")
-    change(config / file, old, new)
+    kept = (running / file).read_text(encoding="utf-8")
+    change(running / file, old, new)
     with capture_logs() as lines:
         assert not holder.reload()
     assert holder() is before
     assert any(Path(file).name in str(line.get("problems")) for line in lines)
-    (config / file).write_text(kept.replace("name: 青禾\n", "name: 青禾二店\n"), encoding="utf-8")
+    (running / file).write_text(kept.replace("name: 青禾\n", "name: 青禾二店\n"), encoding="utf-8")
     assert holder.reload() and holder() is not before
 
 
-def test_a_configuration_that_is_half_there_is_refused(config: Path) -> None:
+def test_a_configuration_that_is_half_there_is_refused(running: Path) -> None:
     """A deployment that has not copied the scenarios yet does not take them away from the running brand."""
-    holder = BrandHolder(settings_of(config))
-    shutil.rmtree(config / "scenarios")
+    holder = BrandHolder(settings_of(running))
+    shutil.rmtree(running / "scenarios")
     assert not holder.reload()
     assert holder().title("running_out") == "食用周期结束"
 
 
-def test_a_start_with_a_faulty_configuration_says_where(config: Path) -> None:
+def test_a_start_with_a_faulty_configuration_says_where(running: Path) -> None:
     """No brand without all of its files in order."""
-    line = change(config / "programme.yaml", "points_name: 积分", "point_name: 积分")
+    line = change(running / "programme.yaml", "points_name: 积分", "point_name: 积分")
     with pytest.raises(ConfigError, match=rf"programme.yaml:{line}: point_name"):
-        load_brand(settings_of(config))
+        load_brand(settings_of(running))
 
 
-def test_a_broken_model_leaves_keywords_and_an_alarm(config: Path) -> None:
+def test_a_broken_model_leaves_keywords_and_an_alarm(running: Path) -> None:
     """Understanding degrades, the service runs, the log says what to do."""
-    folder = config.parent / "models/0001"
+    folder = running.parent / "models/0001"
     folder.mkdir(parents=True)
     (folder.parent / "current.json").write_text('{"promoted": [1]}')
     with capture_logs() as lines:
-        brand = load_brand(settings_of(config))
+        brand = load_brand(settings_of(running))
     assert brand.understanding.classify(["快吃完了"], ["group"])[0].degraded
     assert any(line.get("mend") == "huitou train" for line in lines)
 
 
 @pytest.mark.parametrize("pointer", ["{", "[]", '{"promoted": [7]}'])
-def test_a_broken_pointer_is_no_end(pointer: str, config: Path) -> None:
+def test_a_broken_pointer_is_no_end(pointer: str, running: Path) -> None:
     """A damaged or dangling pointer to the model degrades understanding as well."""
-    folder = config.parent / "models"
+    folder = running.parent / "models"
     folder.mkdir()
     (folder / "current.json").write_text(pointer)
     with capture_logs() as lines:
-        holder = BrandHolder(settings_of(config))
+        holder = BrandHolder(settings_of(running))
         holder.follow_model()
     assert holder().understanding.classify(["快吃完了"], ["group"])[0].degraded
     assert any(line["log_level"] == "error" for line in lines)
