@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Compiled modules are kept: without them every start compiles the libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo tour test faults check bench setup clean
 

@@ -25,6 +25,7 @@ import psutil
 
 IMPORTS = "import aiohttp, sqlalchemy.orm, sklearn.svm, cryptography.fernet, uvloop, redis, pydantic, structlog"
 READY_S, IDLE_MB, TOUR_S = 3.0, 300.0, 60.0
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a service is installed with its modules compiled
 
 
 def free_port() -> int:

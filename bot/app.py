@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from bot.api.routes import add_routes
 from bot.brands import BrandHolder
-from bot.cache import Cache, LocalCache, RedisCache
+from bot.cache import Cache, LocalCache
 from bot.callbacks import add_callback_routes, shorten_way
 from bot.clock import Clock, system_clock
 from bot.database import Database
@@ -32,6 +32,7 @@ from bot.settings import Settings
 from bot.ticker import Ticker
 from bot.wechat.callback import WeChatCallbacks
 from bot.wechat.gateway import wechat_gateway
+from bot.wechat.parse import warm_up
 from bot.wecom.callback import WeComCallbacks
 from bot.wecom.gateway import AiohttpTransport, wecom_gateway
 from bot.work_metrics import WorkMetrics
@@ -41,6 +42,8 @@ from handlers.talk.outbox import Leased
 from loyalty.rewards import sync_stock
 
 PARTS: Final = ("web", "work", "deliver", "tick")
+FOLLOW_S: Final = 2.0
+"""How soon a model that was promoted or rolled back is taken up, in every process."""
 INBOX, OUTBOX, PULL = "inbox", "outbox", "pull"
 """The wake-up channels between the parts."""
 log = structlog.get_logger("bot.app")
@@ -71,8 +74,12 @@ class Service:
         self._intake = Intake(self.database, self.clock, self._stored)
         if "web" in self.parts:
             await self._start_web()
+        elif self.settings.web.metrics_port:
+            await self._start_health()
         for name, work in self._loops():
             self._tasks.append(asyncio.create_task(work, name=name))
+        if "web" in self.parts and self.settings.wechat.receivers:
+            self._loop.run_in_executor(None, warm_up)
         log.info("started", parts=sorted(self.parts), database=self.database.engine.dialect.name)
 
     async def stop(self) -> None:
@@ -94,7 +101,7 @@ class Service:
             self._sync_stock()
 
     def _loops(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        loops: list[tuple[str, Coroutine[Any, Any, None]]] = []
+        loops: list[tuple[str, Coroutine[Any, Any, None]]] = [("follow", self._follow_model())]
         settings, clock = self.settings, self.clock
         if "work" in self.parts:
             worker = Worker(
@@ -140,6 +147,23 @@ class Service:
         assert self._runner.server is not None
         shorten_way(self._runner.server, wecom, wechat)
         await web.TCPSite(self._runner, settings.web.host, settings.web.port, backlog=1024).start()
+
+    async def _start_health(self) -> None:
+        """A process without the web part shows its health and its counters on a port of its own."""
+        app = web.Application()
+        add_health_routes(app, self.registry, self._checks())
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.settings.web.host, self.settings.web.metrics_port).start()
+
+    async def _follow_model(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                await asyncio.to_thread(self.brand.follow_model)
+            except Exception as error:
+                self._metrics.alarm("model")
+                log.error("cannot look for another model", error=str(error)[:300])
 
     def _build_gateways(self) -> Gateways:
         shared = (self.settings, self._transport, self.cache, self.clock, self._metrics)
@@ -194,4 +218,8 @@ def withdrawn(session: Session, rows: Sequence[Leased], now: datetime) -> dict[i
 
 def _cache(settings: Settings, clock: Clock) -> Cache:
     url = settings.storage.redis_url
-    return RedisCache(url.get_secret_value(), clock) if url is not None else LocalCache(clock)
+    if url is None:
+        return LocalCache(clock)
+    from bot.redis_cache import RedisCache  # the client costs a tenth of a start that does not use it
+
+    return RedisCache(url.get_secret_value(), clock)

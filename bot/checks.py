@@ -26,7 +26,7 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
             found += check(config)
         except ConfigError as error:
             found += error.problems
-    return list(dict.fromkeys(found)) + _receivers(settings)
+    return [*dict.fromkeys(found), *_receivers(settings), *_connection(settings)]
 
 
 def _programme(config: Path) -> Iterable[str]:
@@ -76,3 +76,24 @@ def _receivers(settings: Settings) -> list[str]:
     if settings.wecom.receivers and not settings.wecom.corp_id:
         found.append("wecom.corp_id is empty; set HUITOU_WECOM__CORP_ID")
     return found
+
+
+def _connection(settings: Settings) -> Iterable[str]:
+    """What a corp that is named in the settings still lacks; nothing where none is named."""
+    wecom, archive, wechat = settings.wecom, settings.archive, settings.wechat
+    if wecom.corp_id:
+        if not wecom.secret.get_secret_value():
+            yield "wecom.secret is empty: nothing can be sent; set HUITOU_WECOM__SECRET"
+        if not wecom.agent_id:
+            yield "wecom.agent_id is empty: no card reaches a rep; set HUITOU_WECOM__AGENT_ID"
+        if not wecom.default_rep:
+            yield "wecom.default_rep is empty: customers nobody serves prompt nobody; set HUITOU_WECOM__DEFAULT_REP"
+        if "kf" in wecom.receivers and not wecom.kf_accounts:
+            yield "wecom.kf_accounts is empty: no 微信客服 account is read; set HUITOU_WECOM__KF_ACCOUNTS"
+    if archive.source == "http":
+        if not archive.base_url or not archive.secret.get_secret_value():
+            yield "archive.source is http without address or secret; set HUITOU_ARCHIVE__BASE_URL and __SECRET"
+        if not archive.private_keys:
+            yield "archive.private_keys is empty: no record can be opened; set HUITOU_ARCHIVE__PRIVATE_KEYS__1"
+    if wechat.app_id and not wechat.secret.get_secret_value():
+        yield "wechat.secret is empty: the 公众号 cannot answer; set HUITOU_WECHAT__SECRET"

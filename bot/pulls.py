@@ -205,6 +205,8 @@ class Puller:
         self._clock = clock
         self._metrics = metrics
         self._failures: Counter[str] = Counter()
+        # Kept here and not in the database: who mends a secret and starts anew must not wait.
+        self._resting: dict[str, datetime] = {}
 
     async def run(self, wake: Wake) -> None:
         """Pull whenever called or due, until cancelled; what goes wrong is logged and tried again."""
@@ -229,7 +231,8 @@ class Puller:
             rows = {
                 row.source: row for row in session.scalars(select(Cursor).where(Cursor.source.in_(list(self._readers))))
             }
-        return [source for source, reader in self._readers.items() if _is_due(rows.get(source), reader.poll_s, now)]
+        awake = {source: reader for source, reader in self._readers.items() if self._resting.get(source, now) <= now}
+        return [source for source, reader in awake.items() if _is_due(rows.get(source), reader.poll_s, now)]
 
     async def _pull_safely(self, reader: Reader) -> int:
         place = await asyncio.to_thread(self._claim, reader)
@@ -282,9 +285,9 @@ class Puller:
         log.warning("pull failed", source=source, group=group, wait_s=wait_s, error=f"{type(error).__name__}: {error}")
         if group is ErrorClass.CONFIG or not isinstance(error, PlatformError | SQLAlchemyError):
             self._metrics.alarm("pull failed")
-        until = self._clock() + timedelta(seconds=wait_s)
+        self._resting[source] = self._clock() + timedelta(seconds=wait_s)
         try:
-            await asyncio.to_thread(self._rest_until, source, until)
+            await asyncio.to_thread(self._give_back, source)
         except SQLAlchemyError:
             log.warning("cannot note the failed pull; its lease will end", source=source)
 
@@ -295,9 +298,9 @@ class Puller:
         first_s = QUOTA_WAIT_S if group is ErrorClass.QUOTA else settings.retry_first_s
         return min(first_s * 2.0 ** min(self._failures[source] - 1, 16), max(first_s, settings.retry_max_s))
 
-    def _rest_until(self, source: str, until: datetime) -> None:
+    def _give_back(self, source: str) -> None:
         with self._database.transaction() as session:
-            session.execute(update(Cursor).where(Cursor.source == source).values(leased_until=until))
+            session.execute(update(Cursor).where(Cursor.source == source).values(leased_until=None))
 
 
 def claim(session: Session, source: str, poll_s: float, now: datetime, lease_s: float) -> Place | None:

@@ -89,6 +89,8 @@ class Rosters:
         self._sleep = sleep
         self._failures: Counter[str] = Counter()
         self._told: dict[str, tuple[str, int]] = {}
+        # Kept here and not in the database: who mends a right or a secret and starts anew must not wait.
+        self._resting: dict[str, datetime] = {}
 
     async def run(self) -> None:
         """Look every few minutes whether a reading is due, until cancelled; what goes wrong is tried again."""
@@ -108,6 +110,8 @@ class Rosters:
 
     async def _sync_safely(self, source: str, read: Callable[[Pass], Awaitable[int]]) -> int:
         started_at = self._clock()
+        if self._resting.get(source, started_at) > started_at:
+            return 0
         place = await asyncio.to_thread(self._claim, source, started_at)
         if place is None:
             return 0
@@ -118,7 +122,7 @@ class Rosters:
             log.info("another process reads the roster now", source=source)
             return 0
         except asyncio.CancelledError:
-            await asyncio.to_thread(self._rest_until, under_way.place, self._clock())
+            await asyncio.to_thread(self._give_back, under_way.place)
             raise
         except Exception as error:
             await self._hold_off(under_way.place, error)
@@ -138,8 +142,9 @@ class Rosters:
         self._failures[place.source] += 1
         wait_s = REST_S if needs_person else min(REST_FIRST_S * 2.0 ** min(self._failures[place.source] - 1, 9), REST_S)
         self._tell(place.source, error, group, wait_s, needs_person)
+        self._resting[place.source] = self._clock() + timedelta(seconds=wait_s)
         try:
-            await asyncio.to_thread(self._rest_until, place, self._clock() + timedelta(seconds=wait_s))
+            await asyncio.to_thread(self._give_back, place)
         except SQLAlchemyError:
             log.warning("cannot note the failed reading; its lease will end", source=place.source)
 
@@ -157,10 +162,10 @@ class Rosters:
         self._metrics.alarm("roster needs a change of configuration" if needs_person else "roster sync failed")
         log.error("roster not read; see that the app may read customer contact", **seen)
 
-    def _rest_until(self, place: Place, until: datetime) -> None:
+    def _give_back(self, place: Place) -> None:
         ours = (Cursor.source == place.source, Cursor.leased_until == place.leased_until)
         with self._database.transaction() as session:
-            session.execute(update(Cursor).where(*ours).values(leased_until=until))
+            session.execute(update(Cursor).where(*ours).values(leased_until=None))
 
 
 class Pass:

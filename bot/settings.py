@@ -35,6 +35,8 @@ class Web(_Section):
 
     host: str = "127.0.0.1"
     port: int = 8000
+    metrics_port: int = 0
+    """Where a process without the web part shows /healthz, /readyz and /metrics; 0: nowhere."""
     body_max_bytes: int = 64 * 1024
     stale_after_s: int = 600
     """A signed callback older or newer than this is refused as a replay; 0 trusts no clock."""

@@ -52,7 +52,6 @@ class Ticker:
         now = self._clock()
         while self._fire(now) == TIMERS_PER_CLAIM:
             pass
-        self._brand.follow_model()
         self._measure()
         if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
             self._sweep(now)

@@ -11,7 +11,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from intents.errors import ModelBroken, ModelMissing
 from intents.features import BLOCKS
@@ -76,8 +75,12 @@ class LinearModel:
         if len(present.lines) == 1:
             margins = (present.values @ self.weights[present.rows])[None, :]
         else:
-            shape = (len(present.lines), len(self.weights))
-            margins = csr_array((present.values, present.rows, present.starts), shape=shape) @ self.weights
+            margins = np.zeros((len(present.lines), len(self.labels)), np.float32)
+            begins, ends = present.starts[:-1], present.starts[1:]
+            filled = begins < ends
+            if filled.any():
+                parts = self.weights[present.rows] * present.values[:, None]
+                margins[filled] = np.add.reduceat(parts, begins[filled], axis=0)
         return np.asarray(margins + self.intercepts, np.float32)
 
     def explain(self, present: Present, pairs: Sequence[tuple[int, int]], most: int) -> list[list[str]]:

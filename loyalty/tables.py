@@ -57,7 +57,7 @@ class MergeProposal(Base):
 
 
 class Account(Base):
-    """Where an asset lies: a member's `available` and `held`; the programme's `issued`, `burned`, `expired`."""
+    """Where an asset lies: a member's `available` and `held`; the programme's `issued`, `burned`, `lapsed`."""
 
     __tablename__ = "accounts"
     __table_args__ = (UniqueConstraint("owner", "asset", "kind"),)

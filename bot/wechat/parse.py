@@ -6,10 +6,10 @@ the white space around them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
-
-from wechatpy import parse_message
 
 from bot.wecom.crypto import BadXml
 from bot.wecom.parse import MAX_ID_CHARS, MAX_KEY_CHARS, event_key, fitted, leaves, moment, word
@@ -59,8 +59,21 @@ def _event(tree: Tree, kind: str) -> dict[str, str]:
 def _kind(text: str) -> str:
     """What wechatpy takes it for: a message type, an event, or unknown; it raises all sorts on odd XML."""
     try:
-        message: Any = parse_message(text)
+        message: Any = _parser()(text)
         kind = message.event if message.type == "event" else message.type
     except Exception:
         return "unknown"
     return str(kind)
+
+
+@cache
+def _parser() -> Callable[[str], Any]:
+    # wechatpy brings its HTTP client along: a tenth of the start of a service that may have no 公众号.
+    from wechatpy import parse_message
+
+    return parse_message  # type: ignore[no-any-return]
+
+
+def warm_up() -> None:
+    """Load wechatpy before the first message, so that it does not wait for that."""
+    _parser()

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import structlog
 
-from bot.cache import Cache, LocalCache, RedisCache
+from bot.cache import Cache, LocalCache
+from bot.redis_cache import RedisCache
 
 
 class PrivateRedis:
