@@ -7,7 +7,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo tour test faults check bench setup clean
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready var/models/current.json
+
+# The model is trained anew when what it learns from or how it learns has changed.
+var/models/current.json: $(wildcard config/scenarios/*.yaml config/lexicon/*.txt intents/*.py) | $(VENV)/.ready
+	$(BIN)/huitou train
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Huitou needs Python 3.11 or newer; make PYTHON=/path/to/python3.11 ..."; exit 1; }

@@ -130,8 +130,8 @@ def effects(database: Database) -> dict[str, int]:
     with database.reading() as session:
         waiting = session.scalar(select(func.count()).select_from(InboxRow).where(InboxRow.state != inbox.DONE)) or 0
         verdicts = session.scalar(select(func.count()).select_from(VerdictRow)) or 0
-        kinds = session.execute(select(OutboxRow.kind, func.count().label("count")).group_by(OutboxRow.kind))
-        return {"not_done": waiting, "verdicts": verdicts, **{row.kind: row.count for row in kinds}}
+        kinds = session.execute(select(OutboxRow.kind, func.count().label("rows")).group_by(OutboxRow.kind))
+        return {"not_done": waiting, "verdicts": verdicts, **{row.kind: row.rows for row in kinds}}
 
 
 def floor_rate(script: Path, dsn: str, seconds: float) -> float:

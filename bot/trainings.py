@@ -41,6 +41,16 @@ def train_model(
     return shelf.publish(settings.paths.models, model, card)
 
 
+def has_learnt(settings: Settings) -> bool:
+    """Whether the model in force has learnt from the examples as they stand now."""
+    current = shelf.current(settings.paths.models)
+    if current is None:
+        return False
+    corpus = read_corpus(settings.paths.config, read_programme(settings.paths.config))
+    card = shelf.card(settings.paths.models, int(current.name))
+    return bool(card.get("data_sha256") == _hash(training_set(corpus.scenarios, corpus.none)))
+
+
 def judge(model: LinearModel, heldout: Sequence[Labelled], chat: str) -> Report:
     """How the model does on messages it has not seen, in one kind of chat."""
     classifier = Classifier(model, "candidate")

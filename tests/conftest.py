@@ -14,12 +14,13 @@ from filelock import FileLock
 from bot.brands import load_brand
 from bot.database import Database
 from bot.settings import load_settings
-from bot.trainings import train_model
+from bot.trainings import has_learnt, train_model
 from handlers.brand import Brand
 from intents import shelf
 from loyalty.storage import Base
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
+MODELS = CONFIG.parent / "var" / "models"
 POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /etc/postgresql) main start"
 
@@ -79,7 +80,9 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shelf with a model trained from config/, made once a run however many processes test."""
+    """A shelf with a model of config/: the checkout's own where it learnt from the same, else one made for this run."""
+    if has_learnt(load_settings(paths={"config": CONFIG, "models": MODELS})):
+        return MODELS
     base = tmp_path_factory.getbasetemp()
     root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "models"
     with FileLock(str(root) + ".lock"):

@@ -14,9 +14,9 @@ from handlers.brand import Brand
 FILES = sorted(Path(__file__).parent.glob("*.yaml"))
 
 
-@pytest.mark.parametrize("deliver_twice", [False, True], ids=["once", "twice"])
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_conversation_goes_as_written(path: Path, deliver_twice: bool, database: Database, brand: Brand) -> None:
-    """What is said, kept back, prompted and counted is what the file says, on either database."""
+def test_conversation_goes_as_written(path: Path, database: Database, brand: Brand) -> None:
+    """What is said, kept back, prompted and counted is what the file says; on PostgreSQL with each message twice."""
     transcript = read(path, Transcript)
+    deliver_twice = not database.is_sqlite
     assert Player(database, brand, transcript, deliver_twice).play() == []
