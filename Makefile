@@ -26,7 +26,7 @@ tour: setup
 	$(BIN)/huitou demo --tour
 
 test: setup
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 faults: setup
 	$(BIN)/python -m pytest -m faults

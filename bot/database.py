@@ -15,14 +15,17 @@ SQLITE_BUSY_MS = 30_000
 
 
 class Database:
-    """One database of either kind; `transaction` commits as a whole or not at all."""
+    """One database of either kind; `transaction` commits as a whole or not at all.
 
-    def __init__(self, url: str, pool_size: int = 8) -> None:
+    `sqlite_synchronous` is FULL wherever a commit must outlive a power cut; only tests may want less.
+    """
+
+    def __init__(self, url: str, pool_size: int = 8, sqlite_synchronous: str = "FULL") -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.url.get_backend_name() == "postgresql" and self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
-        self.engine = _sqlite_engine(self) if self.is_sqlite else _postgres_engine(self, pool_size)
+        self.engine = _sqlite_engine(self, sqlite_synchronous) if self.is_sqlite else _postgres_engine(self, pool_size)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -50,7 +53,7 @@ def is_transient(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError) or state[:2] in {"40", "55", "57"}
 
 
-def _sqlite_engine(database: Database) -> Engine:
+def _sqlite_engine(database: Database, synchronous: str) -> Engine:
     name = database.url.database
     if name and name != ":memory:":
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ def _sqlite_engine(database: Database) -> Engine:
         connection.isolation_level = None  # the driver must not begin by itself: the kind of BEGIN matters
         for pragma in (
             "journal_mode=WAL",
-            "synchronous=FULL",
+            f"synchronous={synchronous}",
             f"busy_timeout={SQLITE_BUSY_MS}",
             "foreign_keys=ON",
             "cache_size=-65536",
