@@ -18,7 +18,7 @@ from tests.acceptance.posting import Poster
 KF: Final = "wkAAA0001"
 GROUP: Final = "wrLOAD0001"
 ORDER_FEN: Final = 600_000
-PATIENCE_S: Final = 150.0
+PATIENCE_S: Final = 300.0
 SMALL_TALK: Final = ("哈哈哈", "今天下雨了", "快吃完了", "周末去哪玩", "收到", "挂耳快喝完了", "早上好")
 CUP, STICKER = 500, 20
 """What 随行杯 and 青禾贴纸包 cost, in points (config/programme.yaml)."""
