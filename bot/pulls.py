@@ -17,7 +17,6 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 from sqlalchemy import ColumnElement, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -33,6 +32,7 @@ from bot.wecom.gateway import Gateway, Line, Transport
 from handlers.talk.inbox import store
 from handlers.talk.messages import Incoming
 from handlers.talk.tables import Cursor
+from loyalty.writing import insert_into
 
 ARCHIVE: Final = "archive"
 STALE_AFTER: Final = timedelta(minutes=10)
@@ -305,8 +305,9 @@ class Puller:
 
 def claim(session: Session, source: str, poll_s: float, now: datetime, lease_s: float) -> Place | None:
     """Take a source that is due for `lease_s`; None where it is not due or in other hands."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(Cursor).on_conflict_do_nothing(index_elements=["source"]), [{"source": source}])
+    session.execute(
+        insert_into(session, Cursor).on_conflict_do_nothing(index_elements=["source"]), [{"source": source}]
+    )
     until = now + timedelta(seconds=lease_s)
     row = session.execute(
         update(Cursor)

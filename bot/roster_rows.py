@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import and_, or_, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from bot.wecom.errors import BadAnswer
@@ -17,8 +17,7 @@ from bot.wecom.gateway import Json, text_of
 from handlers.talk.tables import ChatMemberRow, ChatRow, RepRow, ServingRow
 from loyalty import customers
 from loyalty.errors import IdentityTaken
-from loyalty.storage import Base
-from loyalty.tables import table_of
+from loyalty.writing import insert_into
 
 ENDED_BY: Final = "roster"
 """In `servings.ended_by`: the platform lists the contact no more, and no event said why."""
@@ -80,7 +79,7 @@ def group_in(answer: Json, chat: str) -> ListedGroup:
 
 def note_reps(session: Session, userids: Sequence[str]) -> int:
     """Make every member with the customer-contact right a rep; gives 0, because a new rep is no news."""
-    statement = _insert(session, RepRow).on_conflict_do_nothing()
+    statement = insert_into(session, RepRow).on_conflict_do_nothing()
     session.execute(statement, [{"userid": userid} for userid in userids])
     return 0
 
@@ -106,7 +105,7 @@ def note_group(session: Session, group: ListedGroup, asked_at: datetime) -> int:
 
     An answer asked for at `asked_at` does not undo a coming or going of about that moment or later.
     """
-    chats = _insert(session, ChatRow)
+    chats = insert_into(session, ChatRow)
     told = {"name": chats.excluded.name, "owner": chats.excluded.owner}
     is_news = or_(ChatRow.name != chats.excluded.name, ChatRow.owner != chats.excluded.owner)
     session.execute(
@@ -154,7 +153,7 @@ def _note_unionids(session: Session, unionids: Mapping[int, str], at: datetime) 
 
 
 def _note_servings(session: Session, contacts: Sequence[Listed]) -> int:
-    servings = _insert(session, ServingRow)
+    servings = insert_into(session, ServingRow)
     began = servings.excluded.since
     is_news = or_(
         ServingRow.ended_by == ENDED_BY,
@@ -174,7 +173,7 @@ def _note_servings(session: Session, contacts: Sequence[Listed]) -> int:
 
 
 def _note_joined(session: Session, group: ListedGroup, asked_at: datetime) -> int:
-    people = _insert(session, ChatMemberRow)
+    people = insert_into(session, ChatMemberRow)
     joined_at = people.excluded.joined_at
     is_news = or_(
         and_(ChatMemberRow.left_at.is_(None), joined_at > ChatMemberRow.joined_at),
@@ -226,13 +225,6 @@ def servings_of_others(session: Session, userids: Sequence[str]) -> list[tuple[s
 
 
 _STANDING: Final = select(ServingRow.userid, ServingRow.external_userid).where(ServingRow.ended_at.is_(None))
-
-
-def _insert(session: Session, entity: type[Base]) -> postgresql.Insert:
-    """Both dialects' inserts offer the same conflict clauses; only their classes differ."""
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(table_of(entity))
-    return sqlite.insert(table_of(entity))  # type: ignore[return-value]
 
 
 def _upsert(session: Session, statement: postgresql.Insert, column: Any, rows: Sequence[Mapping[str, Any]]) -> int:

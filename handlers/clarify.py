@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handlers.talk.answers import Answer, read_answer, read_number
-from handlers.talk.turn import Ask, Close, Say, Scene, Turn
+from handlers.talk.answers import read_number
+from handlers.talk.turn import Ask, Say, Scene, Turn
 
 
 def ask(turn: Turn, scenario_ids: Sequence[str]) -> Scene:
@@ -13,13 +13,6 @@ def ask(turn: Turn, scenario_ids: Sequence[str]) -> Scene:
     titles = [turn.brand.title(scenario_id) for scenario_id in scenario_ids]
     yield Ask("clarify", {"ids": list(scenario_ids), "titles": titles, "text": turn.text})
     yield Say(turn.reply("clarify"), tuple(zip(scenario_ids, titles, strict=True)))
-
-
-def answer(turn: Turn) -> Scene:
-    """A number or a title picks a reading; anything else lets the question go."""
-    yield Close()
-    if read_answer(turn.text) is Answer.NO:
-        yield Say(turn.reply("undo_kept"))
 
 
 def picked(turn: Turn) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from handlers.talk import effects
 from handlers.talk.messages import Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow
+from loyalty.writing import insert_into
 
 ADDED = frozenset({"add_external_contact", "add_half_external_contact"})
 DELETED = {"del_external_contact": "rep", "del_follow_user": "customer"}
@@ -40,10 +40,9 @@ def note_event(session: Session, message: Incoming, now: datetime) -> tuple[str,
 
 def serve(session: Session, userid: str, external_userid: str, at: datetime, channel_code: str = "") -> None:
     """From now on this rep serves this customer; again after a deletion starts anew."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(RepRow).on_conflict_do_nothing(), [{"userid": userid}])
+    session.execute(insert_into(session, RepRow).on_conflict_do_nothing(), [{"userid": userid}])
     values = {"userid": userid, "external_userid": external_userid, "since": at, "channel_code": channel_code[:64]}
-    statement = dialect.insert(ServingRow).values(**values)
+    statement = insert_into(session, ServingRow).values(**values)
     changed = {"since": at, "ended_at": None, "ended_by": "", "channel_code": values["channel_code"]}
     session.execute(statement.on_conflict_do_update(index_elements=["userid", "external_userid"], set_=changed))
 
@@ -64,9 +63,8 @@ def _note_group(session: Session, message: Incoming) -> tuple[str, list[Outgoing
 
 
 def _join(session: Session, chat: str, people: Sequence[str], at: datetime) -> None:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     rows = [{"chat": chat, "person": person, "joined_at": at} for person in people]
-    statement = dialect.insert(ChatMemberRow)
+    statement = insert_into(session, ChatMemberRow)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["chat", "person"], set_={"joined_at": statement.excluded.joined_at, "left_at": None}

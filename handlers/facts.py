@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from handlers.talk.messages import AUTOMATIC_CHANNELS
-from handlers.talk.tables import ChatRow, ServingRow, VerdictRow
+from handlers.talk.tables import ChatRow, ServingRow
 from loyalty.balances import Balance, balances
 from loyalty.customers import Profile, identities_of, profiles
 from loyalty.orders import Purchase, purchases
@@ -22,8 +21,6 @@ from loyalty.storage import among
 T = TypeVar("T")
 RECENT_REDEMPTIONS = 5
 MOST_REDEMPTIONS = 200
-REACH = timedelta(hours=47)
-"""A little less than the platform's 48 h window after a customer's last message (wecom.md §6.5, §9.2)."""
 
 
 class Facts:
@@ -93,18 +90,6 @@ class Facts:
         """Which member of staff owns a customer group, where it is known."""
         return self._once("chats", self._read_chats).get(chat, ("", ""))[1]
 
-    def reach(self, member_id: int) -> tuple[str, str] | None:
-        """Channel and chat in which a program may write to this person now, or None."""
-        return self._once("reach", self._read_reach).get(member_id)
-
-    def external_id(self, member_id: int) -> str:
-        """The customer's external_userid, or nothing."""
-        return self._once("external", lambda: self._identities("external_userid")).get(member_id, "")
-
-    def openid(self, member_id: int) -> str:
-        """The customer's openid in the 公众号, or nothing."""
-        return self._once("openid", lambda: self._identities("openid")).get(member_id, "")
-
     def forget_people(self) -> None:
         """Consent or names changed: read them anew when next asked."""
         self._read.pop("profiles", None)
@@ -134,16 +119,3 @@ class Facts:
     def _read_chats(self) -> dict[str, tuple[str, str]]:
         wanted = select(ChatRow.chat, ChatRow.name, ChatRow.owner).where(among(ChatRow.chat, self._chats))
         return {row.chat: (row.name, row.owner) for row in self._session.execute(wanted)}
-
-    def _read_reach(self) -> dict[int, tuple[str, str]]:
-        rows = self._session.execute(
-            select(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat, func.max(VerdictRow.at))
-            .where(
-                among(VerdictRow.member_id, self._members),
-                VerdictRow.channel.in_(sorted(AUTOMATIC_CHANNELS)),
-                VerdictRow.at > self._now - REACH,
-            )
-            .group_by(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat)
-            .order_by(func.max(VerdictRow.at))
-        )
-        return {row.member_id: (row.channel, row.chat) for row in rows if row.member_id is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from handlers import clarify, consent, points, redemption, selling, service, simple
+from handlers import consent, points, redemption, selling, service, simple
 from handlers.talk.turn import Scene, Turn
 
 URGENT: Final = ("opt_out", "human_agent", "complaint")
@@ -25,7 +25,6 @@ STEPS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "choose": redemption.choose,
     "confirm": redemption.confirm,
     "undo": redemption.confirm_undo,
-    "clarify": clarify.answer,
 }
 
 ORDER: Final = (

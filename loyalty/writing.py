@@ -32,8 +32,13 @@ def insert_rows(session: Session, entity: type[Base], rows: Rows) -> None:
         session.execute(table_of(entity).insert(), rows)
 
 
-def upsert_row(session: Session, entity: type[Base], row: Mapping[str, Any], on: Sequence[str],
-               changes: Mapping[str, ColumnElement[Any]]) -> None:
+def upsert_row(
+    session: Session,
+    entity: type[Base],
+    row: Mapping[str, Any],
+    on: Sequence[str],
+    changes: Mapping[str, ColumnElement[Any]],
+) -> None:
     """Insert one row, or apply `changes` to the row that has its key already."""
     statement = _insert(_dialect(session), entity)
     session.execute(statement.on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
@@ -43,6 +48,11 @@ def body_hash(body: object) -> str:
     """SHA-256 over a body's canonical JSON: same meaning, same hash."""
     text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def insert_into(session: Session, entity: type[Base]) -> postgresql.Insert:
+    """An insert of the session's own dialect, with its conflict clauses; `excluded` names the row that lost."""
+    return _insert(_dialect(session), entity)
 
 
 @cache

@@ -5,18 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from handlers.talk.tables import CorrectionRow
 from intents.scenarios import Labelled
+from loyalty.writing import insert_into
 
 
 def note(session: Session, message_key: str, text: str, scenario: str, is_right: bool, by: str, now: datetime) -> None:
     """Keep one person's judgement of one scenario of one message; said twice it stands once."""
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     values = {"message_key": message_key, "text": text, "scenario": scenario, "is_right": is_right, "by": by, "at": now}
-    session.execute(dialect.insert(CorrectionRow).on_conflict_do_nothing(), [values])
+    session.execute(insert_into(session, CorrectionRow).on_conflict_do_nothing(), [values])
 
 
 def for_training(session: Session) -> list[Labelled]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import delete, select, tuple_
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from handlers.talk.tables import DialogRow, PauseRow
 from handlers.talk.turn import OpenDialog
 from loyalty.storage import among
+from loyalty.writing import insert_into
 
 Place = tuple[int, str]
 """A member and a chat."""
@@ -74,7 +74,6 @@ def _upsert(
 ) -> None:
     if not rows:
         return
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
+    statement = insert_into(session, table)
     updated = {column: statement.excluded[column] for column in columns}
     session.execute(statement.on_conflict_do_update(index_elements=["member_id", "chat"], set_=updated), rows)

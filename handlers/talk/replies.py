@@ -10,13 +10,13 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 NAMES = frozenset(
     {
-        "points_balance", "points_lapsing", "points_none", "points_go_private", "points_prepared",
+        "points_balance", "points_lapsing", "points_none", "points_prepared",
         "redeem_list", "redeem_confirm", "redeem_done", "redeem_cancelled", "redeem_repeat", "redeem_over",
         "redeem_missing", "redeem_none_affordable", "redeem_out_of_stock", "redeem_limit", "redeem_tier",
-        "redeem_closed", "redeem_unknown", "redeem_empty", "redeem_still_open", "redeem_prepared",
+        "redeem_closed", "redeem_unknown", "redeem_still_open", "redeem_prepared",
         "undo_confirm", "undo_done", "undo_none", "undo_refused", "undo_kept",
-        "human_agent", "human_agent_busy", "complaint", "opt_out", "opt_in", "hint", "not_text", "clarify",
-        "welcome_back", "bundle", "bundle_unknown", "friend",
+        "human_agent", "complaint", "opt_out", "opt_in", "hint", "not_text", "clarify",
+        "bundle", "bundle_unknown", "friend",
         "rep_running_out", "rep_buying_for_friend", "rep_complaint", "rep_human_agent", "rep_opt_out",
     }
 )  # fmt: skip
