@@ -13,12 +13,13 @@ from callback_load import AES_KEY, CORP_ID, TOKEN
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from bot.callbacks import add_callback_routes, shorten_way
+from bot.callbacks import add_callback_routes
 from bot.clock import system_clock
 from bot.database import Database
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
 from bot.settings import Receiver, Web
+from bot.short_way import ShortWaySite
 from bot.wechat.callback import WeChatCallbacks
 from bot.wecom.callback import WeComCallbacks
 
@@ -43,9 +44,8 @@ async def serve(port: int, url: str) -> None:
     add_callback_routes(app, wecom, wechat)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    assert runner.server
-    shorten_way(runner.server, wecom, wechat)
-    await web.TCPSite(runner, "127.0.0.1", port).start()
+    platforms = {"/wecom/": wecom, "/wechat/": wechat}
+    await ShortWaySite(runner, platforms, "127.0.0.1", port, Web().body_max_bytes).start()
     await asyncio.Event().wait()
 
 

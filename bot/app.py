@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bot.api.routes import add_routes
 from bot.brands import BrandHolder
 from bot.cache import Cache, LocalCache
-from bot.callbacks import add_callback_routes, shorten_way
+from bot.callbacks import add_callback_routes
 from bot.clock import Clock, system_clock
 from bot.database import Database
 from bot.delivery import Deliverer
@@ -29,6 +29,7 @@ from bot.rosters import Rosters
 from bot.schema import check_schema
 from bot.sending import Gateways
 from bot.settings import Settings
+from bot.short_way import ShortWaySite
 from bot.ticker import Ticker
 from bot.wechat.callback import WeChatCallbacks
 from bot.wechat.gateway import wechat_gateway
@@ -144,9 +145,9 @@ class Service:
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
-        assert self._runner.server is not None
-        shorten_way(self._runner.server, wecom, wechat)
-        await web.TCPSite(self._runner, settings.web.host, settings.web.port, backlog=1024).start()
+        platforms = {"/wecom/": wecom, "/wechat/": wechat}
+        host, port, body_max_bytes = settings.web.host, settings.web.port, settings.web.body_max_bytes
+        await ShortWaySite(self._runner, platforms, host, port, body_max_bytes).start()
 
     async def _start_health(self) -> None:
         """A process without the web part shows its health and its counters on a port of its own."""

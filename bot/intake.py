@@ -34,6 +34,8 @@ SWEEP_S = 0.25
 WAIT_S = 3.0
 """The platform hangs up after 5 s; what is not stored by then must have been answered 503."""
 
+Done = Callable[["IntakeUnavailable | None"], None]
+"""Called once in the event loop: None after the commit, the error when nothing was stored."""
 Stored = Callable[[int, frozenset[str]], None]
 """Called in the event loop after a commit: how many messages were offered, which sources have signalled."""
 
@@ -50,8 +52,15 @@ class IntakeRefused(IntakeUnavailable):
 class _Caller:
     messages: Sequence[Incoming]
     signals: Sequence[Signal]
-    done: asyncio.Future[None]
+    done: Done
     since_s: float
+    is_settled: bool = False
+
+    def settle(self, error: IntakeUnavailable | None) -> None:
+        """Tell the caller, once."""
+        if not self.is_settled:
+            self.is_settled = True
+            self.done(error)
 
 
 class Intake:
@@ -111,15 +120,28 @@ class Intake:
 
     def accept(self, messages: Sequence[Incoming], signals: Sequence[Signal] = ()) -> asyncio.Future[None]:
         """Await it: done after the commit; raises `IntakeUnavailable` when nothing was stored within the wait."""
-        done = self._loop.create_future()
+        future = self._loop.create_future()
+
+        def done(error: IntakeUnavailable | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+
+        self.offer(messages, signals, done)
+        return future
+
+    def offer(self, messages: Sequence[Incoming], signals: Sequence[Signal], done: Done) -> None:
+        """The same without a future, from the event loop; `done` may be called at once."""
         if self._thread is None or self._stopping.is_set() or len(self._waiting) >= MAX_WAITING:
-            done.set_exception(IntakeUnavailable(f"stopping, or {MAX_WAITING} callers wait"))
-            return done
+            done(IntakeUnavailable(f"stopping, or {MAX_WAITING} callers wait"))
+            return
         self._waiting.append(_Caller(messages, signals, done, self._loop.time()))
         if self._is_idle:
             self._is_idle = False
             self._wake.put(None)
-        return done
 
     def _sweep(self) -> None:
         """Let go of callers whose time is over, even while the writer hangs in the driver."""
@@ -130,15 +152,17 @@ class Intake:
 
     def _write_on(self) -> None:
         writing: Writing | None = None
+        crowd = 0.0
         while batch := self._next_batch():
             writing = self._store(batch, writing)
+            crowd = max(0.9 * crowd, len(batch) + len(self._waiting))
             if len(batch) >= BUSY_BATCH:
-                self._gather((len(batch) + len(self._waiting)) // 2)
+                self._gather(crowd * 0.75)
             self._in_hand = ()
         if writing is not None:
             writing.close()
 
-    def _gather(self, enough: int) -> None:
+    def _gather(self, enough: float) -> None:
         """Wait for half of the callers of the moment: one half is committed while the other is being read."""
         until_s = monotonic_s() + GATHER_S
         while len(self._waiting) < enough and monotonic_s() < until_s:
@@ -155,7 +179,7 @@ class Intake:
             self._is_idle = False
         batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
         self._in_hand = batch
-        return [caller for caller in batch if not caller.done.done()] or self._next_batch()
+        return [caller for caller in batch if not caller.is_settled] or self._next_batch()
 
     def _store(self, batch: list[_Caller], writing: Writing | None) -> Writing | None:
         """Commit; the connection is made anew after an error, until the callers' time is over."""
@@ -224,10 +248,6 @@ class Intake:
         sources: frozenset[str] = frozenset(),
     ) -> None:
         for caller in batch:
-            if not caller.done.done():
-                if error is None:
-                    caller.done.set_result(None)
-                else:
-                    caller.done.set_exception(type(error)(*error.args))
+            caller.settle(error and type(error)(*error.args))
         if self._on_stored and (messages or sources):
             self._on_stored(messages, sources)

@@ -10,7 +10,6 @@ import msgspec
 from sqlalchemy import PoolProxiedConnection
 
 from bot.database import Database
-from handlers.talk.inbox import inbox_values
 from handlers.talk.messages import Incoming, encode
 from handlers.talk.tables import InboxRow
 
@@ -48,9 +47,9 @@ def _latest(signals: Sequence[Signal]) -> dict[str, str]:
     return {signal.source: signal.token for signal in signals}
 
 
-_SQLITE_INBOX = """
-INSERT INTO inbox (key, shard, sender, body, received_at) VALUES (:key, :shard, :sender, :body, :received_at)
-ON CONFLICT (key) DO NOTHING"""
+_SQLITE_INBOX = "INSERT INTO inbox (key, shard, sender, body, received_at) VALUES {} ON CONFLICT (key) DO NOTHING"
+_SQLITE_MAX_ROWS = 500
+"""SQLite takes 32,766 parameters; a statement of this many rows stays far below."""
 _SQLITE_CURSORS = """
 INSERT INTO cursors (source, token, signalled_at) VALUES (?, ?, ?)
 ON CONFLICT (source) DO UPDATE SET token = excluded.token, signalled_at = excluded.signalled_at"""
@@ -70,13 +69,22 @@ class _Sqlite:
         """See `Writing.write`."""
         run = self._connection
         at = self._moment(now)
-        rows = [inbox_values(message, now) | {"received_at": at} for message in messages]
+        if not signals and len(messages) <= _SQLITE_MAX_ROWS:  # the usual case: the statement commits by itself
+            self._insert(messages, at)
+            return
         run.execute("BEGIN IMMEDIATE")
-        if rows:
-            run.executemany(_SQLITE_INBOX, rows)
-        if signals:
-            run.executemany(_SQLITE_CURSORS, [(source, token, at) for source, token in _latest(signals).items()])
+        for start in range(0, len(messages), _SQLITE_MAX_ROWS):
+            self._insert(messages[start : start + _SQLITE_MAX_ROWS], at)
+        run.executemany(_SQLITE_CURSORS, [(source, token, at) for source, token in _latest(signals).items()])
         run.execute("COMMIT")
+
+    def _insert(self, messages: Sequence[Incoming], at: object) -> None:
+        """One statement, however many rows: between two of them the driver would hand the interpreter to the loop."""
+        if messages:
+            values: list[object] = []
+            for one in messages:
+                values += (one.key, one.shard, one.sender, encode(one).decode(), at)
+            self._connection.execute(_SQLITE_INBOX.format(", ".join(["(?, ?, ?, ?, ?)"] * len(messages))), values)
 
     def close(self) -> None:
         """See `Writing.close`."""

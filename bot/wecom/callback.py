@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from aiohttp import web
-
-from bot.callbacks import UNNAMED, Door, Query, cut_encrypted, cut_query, query_of, receiver_name
-from bot.clock import Clock, monotonic_s
-from bot.intake import Intake, IntakeUnavailable, Signal
+from bot.callbacks import Callbacks, Door, Opened, cut_encrypted, cut_query, query_of
+from bot.clock import Clock
+from bot.intake import Intake, Signal
 from bot.metrics import CallbackMetrics
 from bot.settings import Receiver, SettingsError, Web
-from bot.wecom.crypto import BadCallback, BadEnvelope, BadQuery, CallbackCrypto, UnknownReceiver
+from bot.wecom.crypto import BadEnvelope, BadQuery, CallbackCrypto, UnknownReceiver
 from bot.wecom.parse import read
 from handlers.talk.messages import Incoming
 
 MAX_ECHO_BYTES = 128
 
 
-class WeComCallbacks:
-    """GET verifies an address, POST stores what came and answers success after the commit."""
+class WeComCallbacks(Callbacks):
+    """Receivers of self-built apps, customer contact, 微信客服 and the archive."""
 
     def __init__(
         self,
@@ -32,51 +30,12 @@ class WeComCallbacks:
         metrics: CallbackMetrics,
         kf_accounts: Sequence[str] = (),
     ) -> None:
-        self._door = Door(intake, clock, settings, metrics)
-        self._kf_accounts = kf_accounts
         self._cryptos = {name: crypto_of(name, receiver, corp_id) for name, receiver in receivers.items()}
+        super().__init__(Door(intake, clock, settings, metrics), self._cryptos.keys())
+        self._kf_accounts = kf_accounts
 
-    @property
-    def names(self) -> Collection[str]:
-        """The receivers in the settings."""
-        return self._cryptos
-
-    async def get(self, request: web.BaseRequest) -> web.Response:
-        """Answer the decrypted echo, nothing else (wecom.md 1.2)."""
-        name = self._known(receiver_name(request.raw_path))
-        try:
-            echo = self._echo(name, request.raw_path)
-        except BadCallback as error:
-            return self._door.refused(name, error)
-        self._door.metrics.count(name, "verified")
-        return web.Response(body=echo, content_type="text/plain")
-
-    async def post(self, request: web.BaseRequest) -> web.Response:
-        """Refuse, or store and answer success; 503 when the database cannot take it now."""
-        since_s = monotonic_s()
-        path = request.raw_path
-        name = self._known(receiver_name(path))
-        try:
-            query = cut_query(path, "msg_signature")
-            now = self._door.clock()
-            inner = self._open(name, query, await self._door.body(request), now)
-            trace = await self._store(name, query, inner, now)
-        except BadCallback as error:
-            return self._door.refused(name, error)
-        except IntakeUnavailable as error:
-            return self._door.unavailable(name, error)
-        return self._door.accepted(name, trace, since_s)
-
-    def _known(self, name: str) -> str:
-        return name if name in self._cryptos else UNNAMED
-
-    def _crypto(self, name: str) -> CallbackCrypto:
-        try:
-            return self._cryptos[name]
-        except KeyError:
-            raise UnknownReceiver from None
-
-    def _echo(self, name: str, path: str) -> bytes:
+    def echo(self, name: str, path: str) -> bytes:
+        """The decrypted echo, nothing else (wecom.md 1.2)."""
         crypto = self._crypto(name)
         query = cut_query(path, "msg_signature")
         echo = query_of(path).get("echostr", "").replace(" ", "+")  # a proxy may have turned + into a space
@@ -89,26 +48,24 @@ class WeComCallbacks:
             raise BadEnvelope("this is a message, not an echo")
         return plain
 
-    def _open(self, name: str, query: Query, body: bytes, now: datetime) -> bytes:
+    def open(self, name: str, path: str, body: bytes, now: datetime, trace: str) -> Opened:
+        """See `Callbacks.open`."""
         crypto = self._crypto(name)
+        query = cut_query(path, "msg_signature")
         encrypted = cut_encrypted(body)
         crypto.verify(*query, encrypted)
         self._door.check_fresh(query.timestamp, now)
         inner = crypto.decrypt(encrypted)
         self._door.replays.add(query.signature)
-        return inner
-
-    async def _store(self, name: str, query: Query, inner: bytes, now: datetime) -> str:
-        trace = self._door.trace()
         items = read(inner, name, now, trace, self._kf_accounts)
         messages = [item for item in items if isinstance(item, Incoming)]
-        signals = [item for item in items if isinstance(item, Signal)]
+        return Opened(query.signature, messages, [item for item in items if isinstance(item, Signal)])
+
+    def _crypto(self, name: str) -> CallbackCrypto:
         try:
-            await self._door.intake.accept(messages, signals)
-        except IntakeUnavailable:
-            self._door.replays.forget(query.signature)
-            raise
-        return trace
+            return self._cryptos[name]
+        except KeyError:
+            raise UnknownReceiver from None
 
 
 def crypto_of(name: str, receiver: Receiver, receive_id: str) -> CallbackCrypto:

@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from bot.callbacks import add_callback_routes, shorten_way
+from bot.callbacks import add_callback_routes
 from bot.database import Database
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
 from bot.settings import Receiver, Web
+from bot.short_way import ShortWay, deliveries_of
 from bot.wechat.callback import WeChatCallbacks
 from bot.wecom.callback import WeComCallbacks
 from bot.wecom.crypto import CallbackCrypto, sign
@@ -49,7 +50,7 @@ class Answer:
     body: bytes
 
 
-class _Transport(asyncio.Transport):
+class Transport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
@@ -68,6 +69,9 @@ class _Transport(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return default
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
 
     def pause_reading(self) -> None:
         pass
@@ -110,15 +114,18 @@ class Desk:
             WeChatCallbacks(oa, APP_ID, *shared),
         )
         self._short = short
+        self._body_max_bytes = web_settings.body_max_bytes
         add_callback_routes(self.app, *self._both)
 
     async def __aenter__(self) -> Desk:
         await self.intake.start()
         self._runner = web.AppRunner(self.app, access_log=None, handle_signals=False)
         await self._runner.setup()
+        assert self._runner.server is not None
+        self.connect = self._runner.server
         if self._short:
-            assert self._runner.server is not None
-            shorten_way(self._runner.server, *self._both)
+            platforms = dict(zip(("/wecom/", "/wechat/"), self._both, strict=True))
+            self.connect = ShortWay(self._runner.server, deliveries_of(platforms), self._body_max_bytes)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -127,16 +134,15 @@ class Desk:
 
     async def send(self, method: str, path: str, body: bytes = b"", length: int | None = None) -> Answer:
         """One request over a connection of its own; `length` may lie."""
-        server = self._runner.server
-        assert server is not None
-        protocol, transport = server(), _Transport()
-        protocol.connection_made(transport)
+        transport = Transport()
+        transport.set_protocol(self.connect())
+        transport.protocol.connection_made(transport)
         size = len(body) if length is None else length
         head = f"{method} {path} HTTP/1.1\r\nHost: huitou\r\nContent-Length: {size}\r\n\r\n"
-        protocol.data_received(head.encode() + body)
+        transport.protocol.data_received(head.encode() + body)
         while (answer := _whole(transport.written)) is None:
             await asyncio.sleep(0.0005)
-        protocol.connection_lost(None)
+        transport.protocol.connection_lost(None)
         return answer
 
     async def post(self, path: str, body: bytes) -> Answer:
