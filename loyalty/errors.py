@@ -9,7 +9,11 @@ LoyaltyError
 │   └── NotReversible      more would be reversed than was moved
 ├── PersonError
 │   ├── UnknownMember
-│   └── IdentityTaken      the identity belongs to another member
+│   ├── IdentityTaken      the identity belongs to another member
+│   ├── BadIdentity        the value cannot be an identity of this kind
+│   ├── NotMergeable       the two cannot become one, or the merge cannot be undone
+│   ├── UnknownProposal    no such merge or proposal
+│   └── NotErasable        something is left that must be settled first
 ├── RewardError
 │   ├── UnknownReward
 │   ├── RewardClosed       not open yet, or over
@@ -94,6 +98,38 @@ class IdentityTaken(PersonError):
     def __init__(self, kind: str, member_id: int, owner_id: int) -> None:
         self.kind, self.member_id, self.owner_id = kind, member_id, owner_id
         super().__init__(f"this {kind} belongs to member {owner_id}, not {member_id}; decide the merge proposal")
+
+
+class BadIdentity(PersonError):
+    """The value cannot be an identity of this kind; the value itself is not repeated, it may be a phone."""
+
+    def __init__(self, kind: str, what: str, mend: str) -> None:
+        self.kind, self.what, self.mend = kind, what, mend
+        super().__init__(f"{kind}: {what}; {mend}")
+
+
+class NotMergeable(PersonError):
+    """The two members cannot become one, or their merge cannot be undone; `mend` says what to do first."""
+
+    def __init__(self, what: str, mend: str) -> None:
+        self.what, self.mend = what, mend
+        super().__init__(f"{what}; {mend}")
+
+
+class UnknownProposal(PersonError):
+    """There is no merge or proposal with this id, or it was decided before."""
+
+    def __init__(self, which: int, mend: str = "list the open ones") -> None:
+        self.which = which
+        super().__init__(f"no such open merge or proposal: {which}; {mend}")
+
+
+class NotErasable(PersonError):
+    """Something of value is left that must be settled before the person is forgotten."""
+
+    def __init__(self, member_id: int, what: str, mend: str) -> None:
+        self.member_id, self.what, self.mend = member_id, what, mend
+        super().__init__(f"member {member_id}: {what}; {mend}")
 
 
 class RewardError(LoyaltyError):

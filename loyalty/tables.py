@@ -42,7 +42,7 @@ class MemberIdentity(Base):
 
 
 class MergeProposal(Base):
-    """Two members that share an identity: seen, not merged; somebody decides."""
+    """Two members that may be one person: seen, not merged; somebody decides. `state`: open, accepted, rejected."""
 
     __tablename__ = "merge_proposals"
     __table_args__ = (UniqueConstraint("member_id", "other_id", "kind", "value"),)
@@ -54,6 +54,9 @@ class MergeProposal(Base):
     value: Mapped[str]
     evidence: Mapped[str]
     created_at: Mapped[Moment]
+    state: Mapped[str] = mapped_column(server_default="open")
+    decided_by: Mapped[str | None]
+    decided_at: Mapped[datetime | None]
 
 
 class Account(Base):
