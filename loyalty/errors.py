@@ -6,7 +6,8 @@ LoyaltyError
 │   ├── NotEnough          the balance does not reach
 │   ├── UnknownTransfer    no such transfer or hold
 │   ├── HoldClosed         the hold was settled, released or timed out before
-│   └── NotReversible      more would be reversed than was moved
+│   ├── NotReversible      more would be reversed than was moved
+│   └── RefundTooHigh      more would be paid back than the rules leave
 ├── PersonError
 │   ├── UnknownMember
 │   ├── IdentityTaken      the identity belongs to another member
@@ -16,12 +17,19 @@ LoyaltyError
 │   └── NotErasable        something is left that must be settled first
 ├── RewardError
 │   ├── UnknownReward
+│   ├── UnknownOffer       no such coupon type, plan, lottery, prize or code pool
 │   ├── RewardClosed       not open yet, or over
 │   ├── OutOfStock
 │   ├── LimitReached       the per-member limit
 │   ├── TierTooLow
 │   ├── UnknownCode        no redemption with this code or id
+│   │   └── MistypedCode   the check letter does not fit: a letter is wrong or swapped
 │   ├── CodeUsed           the code was verified before
+│   │   └── CodeLapsed     the code's time is over
+│   ├── BadToken           a link's token is forged, foreign or over
+│   ├── CouponRefused      the coupon does not fit the order, or its state forbids it
+│   ├── PlanRefused        the plan does not allow it
+│   ├── TopUpRefused       the amount is outside what the programme takes
 │   └── NotUndoable
 └── ProgrammeError         the programme contradicts itself
 """
@@ -78,6 +86,14 @@ class NotReversible(LedgerError):
     def __init__(self, transfer_id: int, reason: str) -> None:
         self.transfer_id, self.reason = transfer_id, reason
         super().__init__(f"transfer {transfer_id} cannot be reversed: {reason}")
+
+
+class RefundTooHigh(LedgerError):
+    """More would be paid back than the rules leave."""
+
+    def __init__(self, asked_fen: int, most_fen: int) -> None:
+        self.asked_fen, self.most_fen = asked_fen, most_fen
+        super().__init__(f"{asked_fen} fen asked back, at most {most_fen} can be")
 
 
 class PersonError(LoyaltyError):
@@ -144,6 +160,14 @@ class UnknownReward(RewardError):
         super().__init__(f"no reward {reward_id!r} in the programme")
 
 
+class UnknownOffer(RewardError):
+    """The programme has no coupon type, plan, lottery or prize with this id, or no pool has this name."""
+
+    def __init__(self, kind: str, which: str | int) -> None:
+        self.kind, self.which = kind, which
+        super().__init__(f"no {kind} {which!r}; look at the programme or the id again")
+
+
 class RewardClosed(RewardError):
     """The reward is not open yet, or its time is over."""
 
@@ -192,8 +216,48 @@ class CodeUsed(RewardError):
         super().__init__(f"code {code!r} is {state} since {at}")
 
 
+class MistypedCode(UnknownCode):
+    """The code's check letter does not fit: a letter was misread or two were swapped."""
+
+
+class CodeLapsed(CodeUsed):
+    """The code was not used while it was valid."""
+
+
+class BadToken(RewardError):
+    """A link's token cannot be trusted: forged, for something else, or over."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the token is refused: {reason}; open the link anew from the list of redemptions")
+
+
+class CouponRefused(RewardError):
+    """The coupon cannot be taken for this: `reason` says what stands against it."""
+
+    def __init__(self, coupon: str | int, reason: str) -> None:
+        self.coupon, self.reason = coupon, reason
+        super().__init__(f"coupon {coupon!r}: {reason}")
+
+
+class PlanRefused(RewardError):
+    """The plan does not allow it: `reason` says why."""
+
+    def __init__(self, plan_id: str, reason: str) -> None:
+        self.plan_id, self.reason = plan_id, reason
+        super().__init__(f"plan {plan_id!r}: {reason}")
+
+
+class TopUpRefused(RewardError):
+    """The amount is outside what the programme takes at once."""
+
+    def __init__(self, amount_fen: int, least_fen: int, most_fen: int) -> None:
+        self.amount_fen, self.least_fen, self.most_fen = amount_fen, least_fen, most_fen
+        super().__init__(f"a top-up of {amount_fen} fen; give from {least_fen} to {most_fen}")
+
+
 class NotUndoable(RewardError):
-    """The redemption cannot be undone any more; `reason` is late, verified, shipped or undone."""
+    """The redemption cannot be undone any more; `reason` is late, used, or the state it is in."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

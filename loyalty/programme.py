@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from loyalty.errors import UnknownReward
-
-Slug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
-Text = Annotated[str, Field(min_length=1)]
-
-
-class Part(BaseModel):
-    """A piece of the programme: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from loyalty.parts import Part as Part
+from loyalty.parts import Slug as Slug
+from loyalty.parts import Text as Text
+from loyalty.parts import refuse_doubles
+from loyalty.reward_parts import CouponType, Lottery, PaidPlan, StoredValue, named, refuse_misfits
+from loyalty.reward_parts import Reward as Reward
 
 
 class Never(Part):
@@ -80,38 +65,6 @@ class Product(Part):
     bundle: str = ""
 
 
-class Reward(Part):
-    """Something points can be given for; `stock` is the first stock (none: no limit), later it lives in the database.
-
-    `way` is how the member gets it: `verify` shows a code in the shop, `ship` is sent by parcel, `coupon` is used in
-    the online shop; `handover` is the sentence the member reads about it.
-    """
-
-    id: Slug
-    name: Text
-    aliases: tuple[Text, ...] = ()
-    cost_points: PositiveInt
-    stock: NonNegativeInt | None = None
-    per_member: PositiveInt | None = None
-    way: Literal["verify", "ship", "coupon"] = "verify"
-    handover: str = ""
-    value_fen: NonNegativeInt = 0
-    description: str = ""
-    tier: Slug | None = None
-    open_from: AwareDatetime | None = None
-    open_to: AwareDatetime | None = None
-
-    def is_open(self, now: datetime) -> bool:
-        """Whether it can be redeemed at this moment; `open_to` itself is over."""
-        return (self.open_from is None or self.open_from <= now) and (self.open_to is None or now < self.open_to)
-
-    @model_validator(mode="after")
-    def _dates_in_order(self) -> Self:
-        if self.open_from and self.open_to and self.open_from >= self.open_to:
-            raise ValueError("open_to must be after open_from")
-        return self
-
-
 class Tier(Part):
     """A level, reached by what a member has paid in all; `factor` multiplies points earned."""
 
@@ -134,6 +87,10 @@ class Programme(Part):
     tiers: tuple[Tier, ...] = ()
     products: tuple[Product, ...] = ()
     rewards: tuple[Reward, ...] = ()
+    coupons: tuple[CouponType, ...] = ()
+    plans: tuple[PaidPlan, ...] = ()
+    lotteries: tuple[Lottery, ...] = ()
+    stored_value: StoredValue = StoredValue()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -146,6 +103,18 @@ class Programme(Part):
             if reward.id == reward_id:
                 return reward
         raise UnknownReward(reward_id)
+
+    def coupon(self, type_id: str) -> CouponType:
+        """The coupon type with this id; raises UnknownOffer."""
+        return named(self.coupons, "coupon type", type_id)
+
+    def plan(self, plan_id: str) -> PaidPlan:
+        """The paid plan with this id; raises UnknownOffer."""
+        return named(self.plans, "plan", plan_id)
+
+    def lottery(self, lottery_id: str) -> Lottery:
+        """The lottery with this id; raises UnknownOffer."""
+        return named(self.lotteries, "lottery", lottery_id)
 
     def product(self, sku: str) -> Product | None:
         """The product with this sku, or none: orders may carry goods the programme does not know."""
@@ -166,20 +135,15 @@ class Programme(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _refuse_doubles("rewards", "id", (reward.id for reward in self.rewards))
-        _refuse_doubles("rewards", "name", (reward.name for reward in self.rewards))
-        _refuse_doubles("products", "sku", (product.sku for product in self.products))
-        _refuse_doubles("tiers", "id", (tier.id for tier in self.tiers))
+        refuse_doubles("rewards", "id", (reward.id for reward in self.rewards))
+        refuse_doubles("rewards", "name", (reward.name for reward in self.rewards))
+        refuse_doubles("products", "sku", (product.sku for product in self.products))
+        refuse_doubles("tiers", "id", (tier.id for tier in self.tiers))
         thresholds = [tier.from_amount_fen for tier in self.tiers]
         if thresholds != sorted(set(thresholds)):
             raise ValueError("tiers: from_amount_fen must rise from tier to tier")
         for reward in self.rewards:
             if reward.tier is not None and self.tier_rank(reward.tier) < 0:
                 raise ValueError(f"rewards: {reward.id!r} asks for tier {reward.tier!r}, which is not among tiers")
+        refuse_misfits(self.rewards, self.coupons, self.plans, self.lotteries)
         return self
-
-
-def _refuse_doubles(place: str, field: str, values: Iterable[str]) -> None:
-    doubled = [value for value, count in Counter(values).items() if count > 1]
-    if doubled:
-        raise ValueError(f"{place}: {field} {doubled[0]!r} stands twice; give each its own")
