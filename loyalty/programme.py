@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
+from loyalty.behaviours import Behaviour
+from loyalty.campaigns import Campaign
 from loyalty.errors import UnknownReward
 from loyalty.parts import Part as Part
 from loyalty.parts import Slug as Slug
@@ -15,6 +17,11 @@ from loyalty.parts import Text as Text
 from loyalty.parts import refuse_doubles
 from loyalty.reward_parts import CouponType, Lottery, PaidPlan, StoredValue, named, refuse_misfits
 from loyalty.reward_parts import Reward as Reward
+from loyalty.rulebook import RuleBook
+from loyalty.rules import Earning, Rule
+from loyalty.tariff import Tariff
+from loyalty.tier_parts import Tier as Tier
+from loyalty.tier_parts import TierPolicy, refuse_flat
 
 
 class Never(Part):
@@ -47,14 +54,6 @@ class EndOfYear(Part):
 Expiry = Annotated[Never | AfterDays | EndOfMonth | EndOfYear, Field(discriminator="rule")]
 
 
-class Earning(Part):
-    """Points for a paid order: rate on the whole amount, rounded down, then the tier's factor, then the cap."""
-
-    points_per_yuan: Annotated[Decimal, Field(ge=0, le=10_000)]
-    from_amount_fen: NonNegativeInt = 0
-    most_per_order: PositiveInt | None = None
-
-
 class Product(Part):
     """Something the brand sells; `cycle_days` is how long one piece lasts one person."""
 
@@ -63,16 +62,7 @@ class Product(Part):
     aliases: tuple[Text, ...] = ()
     cycle_days: PositiveInt | None = None
     bundle: str = ""
-
-
-class Tier(Part):
-    """A level, reached by what a member has paid in all; `factor` multiplies points earned."""
-
-    id: Slug
-    name: Text
-    from_amount_fen: NonNegativeInt
-    factor: Annotated[Decimal, Field(ge=1, le=100)] = Decimal(1)
-    benefits: tuple[Text, ...] = ()
+    category: str = ""
 
 
 class Programme(Part):
@@ -85,6 +75,10 @@ class Programme(Part):
     expiry: Expiry = Never()
     undo_within_min: NonNegativeInt = 60
     tiers: tuple[Tier, ...] = ()
+    tier_policy: TierPolicy = TierPolicy()
+    campaigns: tuple[Campaign, ...] = ()
+    behaviours: tuple[Behaviour, ...] = ()
+    costs: Tariff = Tariff()
     products: tuple[Product, ...] = ()
     rewards: tuple[Reward, ...] = ()
     coupons: tuple[CouponType, ...] = ()
@@ -120,6 +114,17 @@ class Programme(Part):
         """The product with this sku, or none: orders may carry goods the programme does not know."""
         return next((product for product in self.products if product.sku == sku), None)
 
+    @cached_property
+    def rulebook(self) -> RuleBook:
+        """The earning rules made ready; made once, as the programme never changes."""
+        factors = {tier.id: tier.factor for tier in self.tiers}
+        categories = {product.sku: product.category for product in self.products if product.category}
+        return RuleBook(self.earning, factors, {each.id: each for each in self.campaigns}, categories, self.zone)
+
+    def campaign(self, campaign_id: str | None) -> Campaign | None:
+        """The campaign with this id, or none."""
+        return next((each for each in self.campaigns if each.id == campaign_id), None)
+
     def tier_rank(self, tier_id: str | None) -> int:
         """Place of a tier from 0 upwards; -1 for none or one that is gone."""
         return next((rank for rank, tier in enumerate(self.tiers) if tier.id == tier_id), -1)
@@ -139,11 +144,27 @@ class Programme(Part):
         refuse_doubles("rewards", "name", (reward.name for reward in self.rewards))
         refuse_doubles("products", "sku", (product.sku for product in self.products))
         refuse_doubles("tiers", "id", (tier.id for tier in self.tiers))
-        thresholds = [tier.from_amount_fen for tier in self.tiers]
-        if thresholds != sorted(set(thresholds)):
-            raise ValueError("tiers: from_amount_fen must rise from tier to tier")
+        refuse_flat(self.tiers)
+        self._refuse_strays()
         for reward in self.rewards:
             if reward.tier is not None and self.tier_rank(reward.tier) < 0:
                 raise ValueError(f"rewards: {reward.id!r} asks for tier {reward.tier!r}, which is not among tiers")
         refuse_misfits(self.rewards, self.coupons, self.plans, self.lotteries)
         return self
+
+    def _refuse_strays(self) -> None:
+        """What rules and behaviours name must be there."""
+        parts: list[tuple[str, Rule | Behaviour]] = [
+            *(("earning.rules", rule) for rule in self.earning.rules),
+            *(("behaviours", behaviour) for behaviour in self.behaviours),
+        ]
+        refuse_doubles("campaigns", "id", (campaign.id for campaign in self.campaigns))
+        refuse_doubles("earning.rules and behaviours", "id", (part.id for _, part in parts))
+        for place, part in parts:
+            if part.campaign is not None and self.campaign(part.campaign) is None:
+                raise ValueError(f"{place}: {part.id!r} belongs to campaign {part.campaign!r}, "
+                                 "which is not among campaigns; add it or take the key out")
+        for rule in self.earning.rules:
+            for tier in rule.tiers:
+                if self.tier_rank(tier) < 0:
+                    raise ValueError(f"earning.rules: {rule.id!r} asks for tier {tier!r}, which is not among tiers")
