@@ -95,7 +95,7 @@ def test_an_order_earns_and_shows_the_new_balance(database: Database) -> None:
         assert (body["earned"], body["balance"], body["new"]) == (198, 198, True)
         seen = await (await client.get(MEMBER, headers=headers(None))).json()
         assert seen == {
-            "member_id": body["member_id"], "name": "", "tier": None,
+            "member_id": body["member_id"], "name": "", "tier": None, "joined_at": None, "opted_out_at": None,
             "points": {"available": 198, "held": 0, "lapsing": [{"on": "2026-04-09", "amount": 198}]},
         }
 
@@ -262,11 +262,11 @@ def test_a_statement_is_read_in_pages(database: Database) -> None:
         path = f"{MEMBER}/statement"
         first = await (await client.get(f"{path}?limit=2", headers=headers(None))).json()
         assert [(entry["delta"], entry["ref"]) for entry in first["entries"]] == [(3, "T2"), (2, "T1")]
-        assert first["entries"][0]["at"] == "2026-03-10T04:00:00+00:00"
-        more = await client.get(f"{path}?limit=2&before_id={first['next_before_id']}", headers=headers(None))
+        assert first["entries"][0]["at"] == "2026-03-10T04:00:00Z"
+        more = await client.get(f"{path}?limit=2&cursor={first['next_cursor']}", headers=headers(None))
         body = await more.json()
-        assert [entry["ref"] for entry in body["entries"]] == ["T0"] and body["next_before_id"] is None
-        for query in ("limit=0", "limit=many", "before_id=99999999999999999999", "since=yesterday", "sort=up"):
+        assert [entry["ref"] for entry in body["entries"]] == ["T0"] and body["next_cursor"] is None
+        for query in ("limit=0", "limit=many", "cursor=99999999999999999999", "since=yesterday", "sort=up"):
             answer = await client.get(f"{path}?{query}", headers=headers(None))
             assert (await problem(answer, 422))["errors"][0]["field"] == query.partition("=")[0]
 

@@ -1,0 +1,140 @@
+"""Group commit of orders: whatever is posted at the same time is recorded in one transaction.
+
+A transaction costs the disk a write and the database a dozen round trips, for one order as for a hundred. Under load
+orders come while the batch before them is being committed; they make the next batch. Nobody waits for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy.orm import Session
+
+from bot.api.problems import database_away
+from bot.api.writes import Answer, Raced, Write, again, answer_once, store_answers, stored_answers
+from bot.database import Database, is_transient
+from loyalty.errors import LoyaltyError
+from loyalty.orders import OrderIn, OrderOutcome, record
+from loyalty.programme import Programme
+
+MAX_BATCH = 200
+log = structlog.get_logger("api")
+
+
+@dataclass(slots=True, eq=False)
+class _Posted:
+    write: Write
+    order: OrderIn
+    at: datetime
+    done: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class OrderCommits:
+    """Takes orders for many requests; `take` returns when its own is committed."""
+
+    def __init__(self, database: Database, programme: Callable[[], Programme]) -> None:
+        self._database, self._programme = database, programme
+        self._waiting: list[_Posted] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def take(self, write: Write, order: OrderIn, at: datetime) -> Answer:
+        """Record an order under its write; raises what recording it raises, and a 503 problem."""
+        posted = _Posted(write, order, at)
+        self._waiting.append(posted)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._drain(), name="order commits")
+        return await posted.done
+
+    async def _drain(self) -> None:
+        while batch := self._next():
+            try:
+                ends = await asyncio.to_thread(self._commit, batch)
+            except Exception as error:
+                log.exception("orders could not be committed")
+                ends = [error] * len(batch)
+            for posted, end in zip(batch, ends, strict=True):
+                _settle(posted.done, end)
+
+    def _next(self) -> list[_Posted]:
+        """The next batch, in the order they came; of two with one key the later waits for the answer of the first."""
+        batch: dict[tuple[str, str], _Posted] = {}
+        later: list[_Posted] = []
+        for posted in self._waiting:
+            name = (posted.write.client, posted.write.key)
+            if name in batch or len(batch) == MAX_BATCH:
+                later.append(posted)
+            else:
+                batch[name] = posted
+        self._waiting = later
+        return list(batch.values())
+
+    def _commit(self, batch: Sequence[_Posted]) -> list[Answer | Exception]:
+        """Together if that goes; else each for itself, so that one cannot take the others down."""
+        try:
+            return again(lambda: self._together(batch))
+        except Exception as error:
+            if is_transient(error):
+                log.warning("database away", error=type(error).__name__, orders=len(batch))
+                return [database_away()] * len(batch)
+            if not isinstance(error, Raced | LoyaltyError):
+                log.warning("a batch of orders failed, each is tried alone", error=type(error).__name__)
+        return [self._alone(posted) for posted in batch]
+
+    def _together(self, batch: Sequence[_Posted]) -> list[Answer | Exception]:
+        with self._database.transaction() as session:
+            known = stored_answers(session, [posted.write for posted in batch])
+            fresh = [posted for posted, answer in zip(batch, known, strict=True) if answer is None]
+            outcomes = record_all(session, [posted.order for posted in fresh], self._programme(), batch[-1].at)
+            made = [
+                outcome if isinstance(outcome, LoyaltyError) else Answer(*_told(outcome), replayed=False)
+                for outcome in outcomes
+            ]
+            store_answers(session, [
+                (posted.write, answer, posted.at) for posted, answer in zip(fresh, made, strict=True)
+                if isinstance(answer, Answer)
+            ])
+        rest = iter(made)
+        return [next(rest) if answer is None else answer for answer in known]
+
+    def _alone(self, posted: _Posted) -> Answer | Exception:
+        def work(session: Session) -> tuple[int, dict[str, Any]]:
+            return _told(record(session, posted.order, self._programme(), posted.at))
+
+        def transact() -> Answer:
+            with self._database.transaction() as session:
+                return answer_once(session, posted.write, work, posted.at)
+
+        try:
+            return again(transact)
+        except Exception as error:
+            return database_away() if is_transient(error) else error
+
+
+def record_all(session: Session, orders: Sequence[OrderIn], programme: Programme,
+               at: datetime) -> list[OrderOutcome | LoyaltyError]:
+    """Outcome or refusal of every order, in the order given."""
+    ends: list[OrderOutcome | LoyaltyError] = []
+    for order in orders:
+        try:
+            ends.append(record(session, order, programme, at))
+        except LoyaltyError as error:
+            ends.append(error)
+    return ends
+
+
+def _told(outcome: OrderOutcome) -> tuple[int, dict[str, Any]]:
+    return (201 if outcome.new else 200), asdict(outcome)
+
+
+def _settle(done: asyncio.Future[Answer], end: Answer | Exception) -> None:
+    if done.done():  # the client has hung up
+        return
+    if isinstance(end, Answer):
+        done.set_result(end)
+    else:
+        done.set_exception(end)

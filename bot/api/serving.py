@@ -1,0 +1,142 @@
+"""Endpoints over HTTP: key, limit, scope, body, one transaction in a thread, and every refusal as a problem."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from bot.api.endpoints import Call, Endpoint
+from bot.api.keys import KeyRing, require_scope
+from bot.api.order_commits import OrderCommits
+from bot.api.problems import Problem, database_away, of_refusal, of_validation
+from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
+from bot.api.writes import Answer, Write, again, answer_once, write_of
+from bot.database import Database, is_transient
+from loyalty.errors import KeyReused, LoyaltyError
+from loyalty.programme import Programme
+
+log = structlog.get_logger("api")
+Found = TypeVar("Found")
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+ClientHandler = Callable[[web.Request, str], Awaitable[web.Response]]
+
+
+class Api:
+    """What the endpoints need in hand; `programme` and `clock` are asked anew for each request."""
+
+    def __init__(self, database: Database, programme: Callable[[], Programme], keys: KeyRing,
+                 clock: Callable[[], datetime]) -> None:
+        self.database, self.programme, self.keys, self.clock = database, programme, keys, clock
+        self.orders = OrderCommits(database, programme)
+
+    def handler(self, endpoint: Endpoint) -> Handler:
+        """The endpoint as the router takes it."""
+
+        async def work(request: web.Request, client: str) -> web.Response:
+            if endpoint.writes:
+                return _json(await self._write(endpoint, request, client))
+            return _json(await self._read(endpoint, request, client))
+
+        return self.answering(work, endpoint.scope)
+
+    def answering(self, work: ClientHandler, scope: str = "") -> Handler:
+        """The work behind its key, its rate and its scope, with every refusal turned into a problem."""
+
+        async def answer(request: web.Request) -> web.Response:
+            try:
+                client = await self.keys.client_of(request.headers.get("Authorization", ""))
+                await self.keys.count(client)
+                require_scope(client, scope)
+                return await work(request, client.name)
+            except Problem as problem:
+                log.info("refused", status=problem.status, title=problem.title, route=_route(request))
+                return problem.response()
+
+        return answer
+
+    async def _read(self, endpoint: Endpoint, request: web.Request, client: str) -> Answer:
+        call = self._call(endpoint, request, client, "", None)
+
+        def look() -> Answer:
+            with self.database.reading() as session:
+                status, told = endpoint.work(session, call)
+                return Answer(status, told.model_dump(mode="json"), replayed=False)
+
+        try:
+            return await _in_thread(look)
+        except LoyaltyError as error:
+            raise of_refusal(error, endpoint.part_of(error)) from error
+
+    async def _write(self, endpoint: Endpoint, request: web.Request, client: str) -> Answer:
+        if endpoint.body is not None:
+            require_json(request)
+        key, raw = idempotency_key_of(request), await body_of(request)
+        call = self._call(endpoint, request, client, f"api:{client}:{key}", _body(endpoint, raw))
+        write = write_of(client, key, request.method, request.path, raw)
+        try:
+            if endpoint.grouped:
+                return await self.orders.take(write, call.body, call.at)
+            return await _in_thread(lambda: self._transact(endpoint, call, write))
+        except KeyReused as error:
+            own = error.key in (write.key, call.key)
+            raise of_refusal(error, "Idempotency-Key" if own else endpoint.part_of(error)) from error
+        except LoyaltyError as error:
+            raise of_refusal(error, endpoint.part_of(error)) from error
+
+    def _transact(self, endpoint: Endpoint, call: Call[Any, Any, Any], write: Write) -> Answer:
+        def work(session: Session) -> tuple[int, dict[str, Any]]:
+            status, told = endpoint.work(session, call)
+            return status, told.model_dump(mode="json")
+
+        with self.database.transaction() as session:
+            return answer_once(session, write, work, call.at)
+
+    def _call(self, endpoint: Endpoint, request: web.Request, client: str, key: str,
+              body: BaseModel | None) -> Call[Any, Any, Any]:
+        try:
+            path = endpoint.params.model_validate(dict(request.match_info))
+            query = endpoint.query.model_validate(query_of(request))
+        except ValidationError as error:
+            raise of_validation(error) from error
+        return Call(client, key, self.clock(), self.programme(), path, query, body)
+
+
+def _body(endpoint: Endpoint, raw: bytes) -> BaseModel | None:
+    if endpoint.body is None:
+        if raw.strip():
+            raise Problem(422, "Fields are wrong", "this address takes no body", [("body", "send none")])
+        return None
+    try:
+        return endpoint.body.model_validate_json(raw, strict=True)
+    except ValidationError as error:
+        raise of_validation(error) from error
+
+
+async def _in_thread(work: Callable[[], Found]) -> Found:
+    """Run database work off the loop; raises a 503 problem."""
+    try:
+        return await asyncio.to_thread(again, work)
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        log.warning("database away", error=type(error).__name__)
+        raise database_away() from error
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource else ""
+
+
+def _json(answer: Answer) -> web.Response:
+    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
+    return web.Response(text=json.dumps(answer.body, ensure_ascii=False), status=answer.status, headers=headers,
+                        content_type="application/json", charset="utf-8")
