@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from loyalty.errors import UnknownMember
 from loyalty.storage import among
@@ -22,7 +22,19 @@ _LOCKED = (
     .with_for_update()
 )
 
-AVAILABLE, HELD = "available", "held"
+POINTS, GROWTH, STORED_VALUE, CHANCES = "points", "growth", "stored_value", "chances"
+ASSETS = (POINTS, GROWTH, STORED_VALUE, CHANCES)
+"""What a member can have, all by the same rules; `stored_value` is in fen."""
+
+_HAS, _OWES = aliased(Account), aliased(Account)
+_OWED = (
+    select(_HAS.id, AccountBalance.balance)
+    .join(_OWES, (_OWES.owner == _HAS.owner) & (_OWES.asset == _HAS.asset) & (_OWES.kind == "owed"))
+    .join(AccountBalance, AccountBalance.account_id == _OWES.id)
+    .where(among(_HAS.id, "ids"), AccountBalance.balance < 0)
+)
+
+AVAILABLE, HELD, OWED = "available", "held", "owed"
 ISSUED, BURNED, LAPSED = "issued", "burned", "lapsed"
 
 
@@ -71,6 +83,12 @@ def lock_accounts(session: Session, account_ids: Collection[int]) -> dict[int, i
     """Balance of each member account, its row locked until the transaction ends; always in id order."""
     rows = session.execute(_LOCKED, {"ids": sorted(account_ids)})
     return {row.account_id: row.balance for row in rows}
+
+
+def owed_by(session: Session, account_ids: Collection[int]) -> dict[int, int]:
+    """What the owners of these available accounts owe of the same asset, above 0; read it under their lock."""
+    rows = session.execute(_OWED, {"ids": sorted(account_ids)})
+    return {row.id: -row.balance for row in rows}
 
 
 def lock_member(session: Session, member_id: int, asset: str) -> None:

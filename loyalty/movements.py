@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, LAPSED, AccountName
+import msgspec
+
+from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, LAPSED, OWED, AccountName
 from loyalty.errors import LoyaltyError
 from loyalty.tables import PROGRAMME_OWNER
-from loyalty.writing import body_hash
+
+SIMPLE = {(ISSUED, AVAILABLE), (AVAILABLE, BURNED), (AVAILABLE, HELD)}
 
 
 @dataclass(frozen=True, slots=True)
 class Movement:
     """A transfer to be posted: `amount` > 0 leaves `debit` and reaches `credit`, once under `key`.
 
-    `expires_at`: when the lot that a credit makes lapses. `until`: makes it a hold with this time-out.
-    `pending_of`: ends the hold with this transfer id. `reverses`: takes back (a part of) this transfer.
-    `lot`: lapses what is left of this lot.
+    `expires_at`: when the lot that a credit makes lapses. `available_from`: until then that lot is pending.
+    `until`: makes it a hold with this time-out. `pending_of`: ends the hold with this transfer id.
+    `reverses`: takes back (a part of) this transfer. `lot`: takes from this lot, lapsed or not.
     """
 
     key: str
@@ -31,8 +35,12 @@ class Movement:
     pending_of: int | None = None
     reverses: int | None = None
     lot: int | None = None
+    available_from: datetime | None = None
 
     def __post_init__(self) -> None:
+        for moment in (self.expires_at, self.until, self.available_from):
+            if moment is not None and moment.tzinfo is None:
+                raise ValueError(f"movement {self.key!r}: a moment without a time zone: {moment!r}")
         if self.amount <= 0:
             raise ValueError(f"movement {self.key!r} of {self.amount}: the amount must be above 0")
         if self.debit.asset != self.credit.asset:
@@ -43,8 +51,14 @@ class Movement:
     @property
     def body(self) -> str:
         """Hash of what makes it the same request; dates are left out, a retry may compute them later."""
-        return body_hash([self.debit, self.credit, self.amount, self.reason, self.ref, self.pending_of,
-                          self.reverses, self.lot])
+        body = [self.debit, self.credit, self.amount, self.reason, self.ref, self.pending_of, self.reverses, self.lot]
+        return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it looks at nothing but its accounts and their lots: an earn, a spend or a hold."""
+        return (self.pending_of is None and self.reverses is None and self.lot is None
+                and (self.debit.kind, self.credit.kind) in SIMPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +75,11 @@ class Posted:
     error: LoyaltyError | None = None
 
 
-def earning(member_id: int, amount: int, key: str, reason: str, ref: str = "", *,
-            expires_at: datetime | None, asset: str = "points") -> Movement:
-    """Programme to member, making a lot."""
+def earning(member_id: int, amount: int, key: str, reason: str, ref: str = "", *, expires_at: datetime | None,
+            available_from: datetime | None = None, asset: str = "points") -> Movement:
+    """Programme to member, making a lot; pending before `available_from`."""
     return Movement(key, _programme(asset, ISSUED), _member(member_id, asset), amount, reason, ref,
-                    expires_at=expires_at)
+                    expires_at=expires_at, available_from=available_from)
 
 
 def spending(member_id: int, amount: int, key: str, reason: str, ref: str = "", *,
@@ -83,6 +97,31 @@ def holding(member_id: int, amount: int, key: str, reason: str, ref: str = "", *
 def lapsing(member_id: int, lot: int, amount: int, key: str, asset: str) -> Movement:
     """What is left of a lot whose time is over, back to the programme."""
     return Movement(key, _member(member_id, asset), _programme(asset, LAPSED), amount, "lapse", lot=lot)
+
+
+def moving(lot: int, member_id: int, into: int, amount: int, key: str, reason: str, asset: str, *,
+           expires_at: datetime | None, available_from: datetime | None) -> Movement:
+    """What is left of one member's lot, to another member's lot with the same dates."""
+    return Movement(key, _member(member_id, asset), _member(into, asset), amount, reason, lot=lot,
+                    expires_at=expires_at, available_from=available_from)
+
+
+def clawing(member_id: int, amount: int, key: str, reason: str, ref: str, *, reverses: int | None,
+            asset: str = "points") -> Movement:
+    """Earned points back to the programme, from their own lot first, then from any other, pending ones last."""
+    return Movement(key, _member(member_id, asset), _programme(asset, ISSUED), amount, reason, ref, reverses=reverses)
+
+
+def owing(member_id: int, amount: int, key: str, reason: str, ref: str, *, reverses: int | None,
+          asset: str = "points") -> Movement:
+    """Earned points back to the programme that the member no longer has: later points repay them."""
+    return Movement(key, _member(member_id, asset, OWED), _programme(asset, ISSUED), amount, reason, ref,
+                    reverses=reverses)
+
+
+def repaying(member_id: int, amount: int, asset: str, for_key: str) -> Movement:
+    """What came to a member who owes, towards what is owed."""
+    return Movement(f"repay:{for_key}", _member(member_id, asset), _member(member_id, asset, OWED), amount, "repay")
 
 
 def settling(hold_id: int, member_id: int, amount: int, key: str, reason: str, ref: str, asset: str) -> Movement:

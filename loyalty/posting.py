@@ -8,23 +8,29 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, bindparam, cast, func, select, update
+from sqlalchemy import BigInteger, Select, cast, func, select
 from sqlalchemy.orm import Session, aliased
 
-from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, AccountName, lock_accounts, open_accounts
+from loyalty.accounts import (
+    AVAILABLE,
+    BURNED,
+    HELD,
+    ISSUED,
+    OWED,
+    AccountName,
+    lock_accounts,
+    open_accounts,
+    owed_by,
+)
 from loyalty.errors import HoldClosed, KeyReused, LoyaltyError, NotEnough, NotReversible, UnknownTransfer
+from loyalty.ledger_sql import CALL_POST_ONE
 from loyalty.lots import UNBORN, LotBook, OpenLot, Use, load_born, load_by_id, load_open, load_taken
-from loyalty.movements import Movement, Posted
+from loyalty.movements import Movement, Posted, repaying
 from loyalty.storage import among
-from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer, table_of
-from loyalty.writing import insert_new, insert_rows
+from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer
+from loyalty.writing import change_many, insert_many, insert_rows, write_rows
 
 # Statements of the hot path are built once: building one costs more than running it.
-_LOTS, _HOLDS, _BALANCES = table_of(Lot), table_of(Hold), table_of(AccountBalance)
-_SET_REMAINING = update(_LOTS).where(_LOTS.c.id == bindparam("lot_id")).values(remaining=bindparam("left"))
-_SET_STATE = update(_HOLDS).where(_HOLDS.c.transfer_id == bindparam("hold_id")).values(state=bindparam("new_state"))
-_ADD_TO_BALANCE = (update(_BALANCES).where(_BALANCES.c.account_id == bindparam("account"))
-                   .values(balance=_BALANCES.c.balance + bindparam("delta")))
 _BY_KEY = select(Transfer.key, Transfer.id, Transfer.body_hash).where(
     among(Transfer.key, "keys"))
 
@@ -69,10 +75,14 @@ class Target:
         """Only an earn or a spend is reversed; holds are released, lapses and reversals stay."""
         return (self.debit.kind, self.credit.kind) in {(ISSUED, AVAILABLE), (AVAILABLE, BURNED), (HELD, BURNED)}
 
-    def back(self) -> tuple[AccountName, AccountName]:
-        """Accounts of its reversal: what was spent from held comes back as available."""
-        back_to = self.debit._replace(kind=AVAILABLE) if self.debit.kind == HELD else self.debit
-        return self.credit, back_to
+    def back(self) -> list[tuple[AccountName, AccountName]]:
+        """Accounts its reversal may name: what was spent from held comes back as available, what was earned and is
+        gone may be owed."""
+        if self.debit.kind == HELD:
+            return [(self.credit, self.debit._replace(kind=AVAILABLE))]
+        if self.credit.kind == AVAILABLE:
+            return [(self.credit, self.debit), (self.credit._replace(kind=OWED), self.debit)]
+        return [(self.credit, self.debit)]
 
 
 @dataclass(slots=True)
@@ -90,9 +100,13 @@ class Batch:
     """The movements of one call, from lock to write; accounts stay locked until the transaction ends."""
 
     def __init__(self, session: Session, movements: Sequence[Movement], at: datetime) -> None:
+        if at.tzinfo is None:
+            raise ValueError(f"a moment without a time zone: {at!r}; pass datetime(..., tzinfo=UTC)")
         self.session, self.at = session, at
         self.rows = [(movement, movement.body) for movement in movements]
         names = {name for movement in movements for name in (movement.debit, movement.credit)}
+        # What a member owes is decided under the lock of what they have.
+        names |= {name._replace(kind=AVAILABLE) for name in names if name.kind == OWED}
         self.accounts = open_accounts(session, names)
         lock_accounts(session, [id for name, id in self.accounts.items() if name.of_member])
         self.first = _posted_before(session, [movement.key for movement in movements])
@@ -122,7 +136,8 @@ class Batch:
         if known:
             return None if known[1] == body else KeyReused(movement.key, known[1], body)
         try:
-            self.decided[movement.key] = self._decide(movement, body)
+            decided = self.decided[movement.key] = self._decide(movement, body)
+            self._repay(decided)
         except LoyaltyError as error:
             return error
         return None
@@ -130,31 +145,55 @@ class Batch:
     def _decide(self, movement: Movement, body: str) -> Decided:
         target = self._target(movement)
         row = Decided(movement, body)
-        if movement.debit.of_member and movement.debit.kind == AVAILABLE:
+        if movement.debit.kind == AVAILABLE:
             row.uses = self._take(movement)
-        if movement.credit.of_member and movement.credit.kind == AVAILABLE:
+        if movement.credit.kind == AVAILABLE:
             if target is None:
                 account_id = self.accounts[movement.credit]
-                row.lot = self.book.bear(account_id, movement.amount, movement.expires_at)
+                row.lot = self.book.bear(account_id, movement.amount, movement.expires_at, movement.available_from)
             else:
                 row.spend_id = target.spend_id
                 row.uses = self.book.give_back(target.spend_id, movement.amount)
+        elif movement.credit.kind == OWED:
+            self.book.owed[self.accounts[movement.credit._replace(kind=AVAILABLE)]] -= movement.amount
+        if movement.debit.kind == OWED:
+            self.book.owed[self.accounts[movement.debit._replace(kind=AVAILABLE)]] += movement.amount
         if target is not None:
             self._spend_target(movement, target)
         return row
 
+    def _repay(self, row: Decided) -> None:
+        """What came to a member who owes pays that first, from the very lots that were filled."""
+        name = row.movement.credit
+        owed = self.book.owed[self.accounts[name]] if name.kind == AVAILABLE else 0
+        if owed <= 0:
+            return
+        lots = [row.lot] if row.lot else [use.lot for use in row.uses]
+        part = min(owed, row.movement.amount, sum(lot.remaining for lot in lots if not lot.lapsed(self.at)))
+        if not part:
+            return
+        movement = repaying(name.owner, part, name.asset, row.movement.key)
+        self.accounts |= open_accounts(self.session, [movement.credit])
+        self.book.owed[self.accounts[name]] -= part
+        self.decided[movement.key] = Decided(movement, movement.body, self.book.repay(lots, part))
+
     def _take(self, movement: Movement) -> list[Use]:
         account_id = self.accounts[movement.debit]
         if movement.lot is not None:
-            lot = self.book.by_id[movement.lot]
+            lot = self.book.by_id.get(movement.lot)
+            if lot is None or lot.account_id != account_id:
+                raise NotEnough(movement.amount, 0)
             if lot.remaining < movement.amount:
                 raise NotEnough(movement.amount - lot.remaining, lot.remaining)
             return self.book.lapse(lot, movement.amount)
-        available = self.book.available[account_id]
-        if available < movement.amount:
-            raise NotEnough(movement.amount - available, available)
-        born = self.book.born_of.get(movement.reverses) if movement.reverses else None
-        return self.book.take(account_id, movement.amount, born)
+        there, clawing = self.book.available[account_id], movement.credit.kind == ISSUED
+        there += self.book.pending[account_id] if clawing else -self.book.owed[account_id]
+        if there < movement.amount:
+            raise NotEnough(movement.amount - max(there, 0), max(there, 0))
+        if clawing:
+            born = self.book.born_of.get(movement.reverses) if movement.reverses else None
+            return self.book.claw(account_id, movement.amount, born)
+        return self.book.take(account_id, movement.amount)
 
     def _target(self, movement: Movement) -> Target | None:
         """The transfer this row ends or reverses, checked; raises what stands against it."""
@@ -166,7 +205,7 @@ class Batch:
             raise UnknownTransfer(wanted)
         if movement.pending_of:
             self._check_hold(movement, target)
-        elif not target.reversible or target.back() != (movement.debit, movement.credit):
+        elif not target.reversible or (movement.debit, movement.credit) not in target.back():
             raise NotReversible(wanted, f"it moved {target.debit.kind} to {target.credit.kind}")
         elif target.reversed + movement.amount > target.amount:
             raise NotReversible(wanted, f"{target.reversed} of {target.amount} were reversed before")
@@ -199,13 +238,15 @@ class Batch:
         reversed_ids = {movement.reverses for movement in fresh if movement.reverses}
         load_born(self.session, book, reversed_ids)
         load_taken(self.session, book, {target.spend_id for target in self.targets.values()})
+        available = {id for name, id in self.accounts.items() if name.of_member and name.kind == AVAILABLE}
+        book.owed.update(owed_by(self.session, available))
         return book
 
     def _write(self) -> dict[str, int]:
         ids = self._write_transfers()
         rows = [(ids[key], decided) for key, decided in self.decided.items()]
         self._write_lots(rows)
-        insert_rows(self.session, LotUse, [
+        write_rows(self.session, LotUse, [
             {"transfer_id": id, "lot_id": use.lot.id, "spend_id": decided.spend_id or id, "amount": use.amount}
             for id, decided in rows for use in decided.uses
         ])
@@ -214,7 +255,7 @@ class Batch:
         return ids
 
     def _write_transfers(self) -> dict[str, int]:
-        made = insert_new(self.session, Transfer, [
+        made = insert_many(self.session, Transfer, [
             {
                 "key": key, "body_hash": decided.body, "debit_id": self.accounts[decided.movement.debit],
                 "credit_id": self.accounts[decided.movement.credit], "amount": decided.movement.amount,
@@ -233,15 +274,14 @@ class Batch:
     def _write_lots(self, rows: Sequence[tuple[int, Decided]]) -> None:
         changed = [lot for lot in self.book.by_id.values() if lot.changed and lot.id < UNBORN]
         born = {id: decided.lot for id, decided in rows if decided.lot is not None}
-        made = insert_new(self.session, Lot, [
+        made = insert_many(self.session, Lot, [
             {"account_id": lot.account_id, "transfer_id": id, "amount": decided.movement.amount,
-             "remaining": lot.remaining, "expires_at": lot.expires_at}
+             "remaining": lot.remaining, "expires_at": lot.expires_at, "available_from": lot.available_from}
             for id, decided in rows if (lot := decided.lot) is not None
         ], ["id", "transfer_id"])
         for row in made:
             born[row.transfer_id].id = row.id
-        if changed:
-            self.session.execute(_SET_REMAINING, [{"lot_id": lot.id, "left": lot.remaining} for lot in changed])
+        change_many(self.session, Lot, "remaining", {lot.id: lot.remaining for lot in changed})
 
     def _write_holds(self, rows: Sequence[tuple[int, Decided]]) -> None:
         insert_rows(self.session, Hold, [
@@ -249,8 +289,7 @@ class Batch:
             for id, decided in rows if decided.movement.until is not None
         ])
         ended = [self.targets[decided.movement.pending_of] for _, decided in rows if decided.movement.pending_of]
-        if ended:
-            self.session.execute(_SET_STATE, [{"hold_id": hold.id, "new_state": hold.hold_state} for hold in ended])
+        change_many(self.session, Hold, "state", {hold.id: hold.hold_state for hold in ended})
 
     def _write_balances(self) -> None:
         deltas: dict[int, int] = defaultdict(int)
@@ -258,8 +297,27 @@ class Batch:
             for name, sign in ((decided.movement.debit, -1), (decided.movement.credit, 1)):
                 if name.of_member:
                     deltas[self.accounts[name]] += sign * decided.movement.amount
-        self.session.execute(_ADD_TO_BALANCE, [
-            {"account": account_id, "delta": delta} for account_id, delta in sorted(deltas.items())])
+        change_many(self.session, AccountBalance, "balance", deltas, adding=True)
+
+
+def post_one(session: Session, movement: Movement, at: datetime) -> Posted | None:
+    """A simple movement in one round trip where the database can; none where the planner must decide."""
+    if not movement.is_simple or session.get_bind().dialect.name != "postgresql" or at.tzinfo is None:
+        return None
+    body, debit, credit = movement.body, movement.debit, movement.credit
+    id, verdict, first_body, reach = session.connection().exec_driver_sql(CALL_POST_ONE, (
+        movement.key, body, debit.owner, debit.kind, credit.owner, credit.kind, debit.asset, movement.amount,
+        movement.reason, movement.ref, at, movement.expires_at, movement.available_from, movement.until,
+    )).one()
+    match verdict:
+        case "planner":
+            return None
+        case "short":
+            return Posted(0, movement.key, movement.amount, False, NotEnough(movement.amount - reach, reach))
+        case "known" if first_body != body:
+            return Posted(0, movement.key, movement.amount, False, KeyReused(movement.key, first_body, body))
+        case _:
+            return Posted(id, movement.key, movement.amount, verdict == "new")
 
 
 def _posted_before(session: Session, keys: Collection[str]) -> dict[str, tuple[int, str]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Table, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Table, UniqueConstraint, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from loyalty.ledger_sql import POST_ONE
 from loyalty.storage import Base, Id, Moment
+
+event.listen(Base.metadata, "after_create", POST_ONE.execute_if(dialect="postgresql"))
 
 PROGRAMME_OWNER = 0
 """Owner of the programme's own accounts; members count from 1."""
@@ -60,7 +63,8 @@ class MergeProposal(Base):
 
 
 class Account(Base):
-    """Where an asset lies: a member's `available` and `held`; the programme's `issued`, `burned`, `lapsed`."""
+    """Where an asset lies: a member's `available`, `held`, `owed` (0 or below); the programme's `issued`, `burned`,
+    `lapsed`."""
 
     __tablename__ = "accounts"
     __table_args__ = (UniqueConstraint("owner", "asset", "kind"),)
@@ -89,24 +93,32 @@ class Transfer(Base):
         CheckConstraint("debit_id <> credit_id", name="two_sides"),
         Index(None, "debit_id", "id"),
         Index(None, "credit_id", "id"),
+        Index("ix_transfers_pending_of", "pending_of",
+              postgresql_where=text("pending_of IS NOT NULL"), sqlite_where=text("pending_of IS NOT NULL")),
+        Index("ix_transfers_reverses", "reverses",
+              postgresql_where=text("reverses IS NOT NULL"), sqlite_where=text("reverses IS NOT NULL")),
     )
 
     id: Mapped[Id]
     key: Mapped[str] = mapped_column(unique=True)
     body_hash: Mapped[str]
-    debit_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    credit_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    # No foreign keys: each would lock the programme's account row, which all writers share. The audit looks instead.
+    debit_id: Mapped[int]
+    credit_id: Mapped[int]
     amount: Mapped[int]
     asset: Mapped[str]
     reason: Mapped[str]
     ref: Mapped[str]
     at: Mapped[Moment]
-    pending_of: Mapped[int | None] = mapped_column(ForeignKey("transfers.id"), index=True)
-    reverses: Mapped[int | None] = mapped_column(ForeignKey("transfers.id"), index=True)
+    pending_of: Mapped[int | None] = mapped_column(ForeignKey("transfers.id"))
+    reverses: Mapped[int | None] = mapped_column(ForeignKey("transfers.id"))
 
 
 class Lot(Base):
-    """Points that came together and lapse together; `expires_at` is the first moment they are gone."""
+    """Points that came together and lapse together; `expires_at` is the first moment they are gone.
+
+    Before `available_from` they are pending: shown, not spendable.
+    """
 
     __tablename__ = "lots"
     __table_args__ = (
@@ -115,6 +127,9 @@ class Lot(Base):
               postgresql_where=text("remaining > 0"), sqlite_where=text("remaining > 0")),
         Index("ix_lots_due", "expires_at",
               postgresql_where=text("remaining > 0"), sqlite_where=text("remaining > 0")),
+        Index("ix_lots_pending", "account_id", "available_from",
+              postgresql_where=text("remaining > 0 AND available_from IS NOT NULL"),
+              sqlite_where=text("remaining > 0 AND available_from IS NOT NULL")),
     )
 
     id: Mapped[Id]
@@ -123,6 +138,7 @@ class Lot(Base):
     amount: Mapped[int]
     remaining: Mapped[int]
     expires_at: Mapped[datetime | None]
+    available_from: Mapped[datetime | None]
 
 
 class LotUse(Base):
@@ -160,6 +176,18 @@ class Block(Base):
     to_id: Mapped[int] = mapped_column(unique=True)
     prev_hash: Mapped[str] = mapped_column(unique=True)
     hash: Mapped[str] = mapped_column(unique=True)
+    transfers: Mapped[int]
+    sealed_at: Mapped[Moment]
+
+
+class SealHorizon(Base):
+    """One row: once every database transaction up to `xid` has ended, transfers up to `to_id` are complete."""
+
+    __tablename__ = "seal_horizon"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    to_id: Mapped[int]
+    xid: Mapped[int]
 
 
 class Order(Base):
@@ -179,6 +207,25 @@ class Order(Base):
     state: Mapped[str]
     earned: Mapped[int]
     recorded_at: Mapped[Moment]
+
+
+class Refund(Base):
+    """Money given back for an order, once under `key`, with what it did to points and stored value."""
+
+    __tablename__ = "refunds"
+    __table_args__ = (CheckConstraint("amount_fen > 0", name="amount_positive"),)
+
+    id: Mapped[Id]
+    key: Mapped[str] = mapped_column(unique=True)
+    body_hash: Mapped[str]
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    amount_fen: Mapped[int]
+    restored: Mapped[int]
+    clawed_back: Mapped[int]
+    owed: Mapped[int]
+    waived: Mapped[int]
+    stored_value_fen: Mapped[int]
+    at: Mapped[Moment]
 
 
 class PurchaseSummary(Base):

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Executable, Row, text
+from sqlalchemy import ColumnElement, Executable, Row, bindparam, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -42,6 +42,28 @@ def upsert_row(
     """Insert one row, or apply `changes` to the row that has its key already."""
     statement = _insert(_dialect(session), entity)
     session.execute(statement.on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
+
+
+def insert_many(session: Session, entity: type[Base], rows: Rows, returning: Sequence[str]) -> list[Row[Any]]:
+    """As insert_new, on PostgreSQL in one statement with one parameter; every row has the same plain columns."""
+    if not rows or _dialect(session) != "postgresql":
+        return insert_new(session, entity, rows, returning)
+    statement = _write_json(entity, tuple(rows[0]), tuple(returning))
+    return list(session.execute(statement, {"rows": msgspec.json.encode(rows).decode()}))
+
+
+def change_many(session: Session, entity: type[Base], column: str, values: Mapping[int, Any], *,
+                adding: bool = False) -> None:
+    """Set one column of many rows, known by their number as primary key, or add to it; rows locked before."""
+    if not values:
+        return
+    dialect = _dialect(session)
+    statement = _change(dialect, entity, column, adding)
+    pairs = sorted(values.items())
+    if dialect == "postgresql":
+        session.execute(statement, {"rows": msgspec.json.encode([{"id": id, "value": v} for id, v in pairs]).decode()})
+    else:
+        session.execute(statement, [{"row_id": id, "value": value} for id, value in pairs])
 
 
 def body_hash(body: object) -> str:
@@ -95,10 +117,27 @@ def _write(dialect: str, entity: type[Base]) -> Executable:
 
 
 @cache
-def _write_json(entity: type[Base], columns: tuple[str, ...]) -> Executable:
+def _change(dialect: str, entity: type[Base], column: str, adding: bool) -> Executable:
+    table = table_of(entity)
+    (key,) = table.primary_key.columns
+    if dialect != "postgresql":
+        value = bindparam("value", type_=table.c[column].type)
+        return update(table).where(key == bindparam("row_id")).values(
+            {column: table.c[column] + value if adding else value})
+    kind = table.c[column].type.compile(postgresql.dialect())  # type: ignore[no-untyped-call]
+    old = f't."{column}" + ' if adding else ""
+    return text(
+        f'UPDATE "{table.name}" t SET "{column}" = {old}n.value '  # noqa: S608 - names of our own tables and columns
+        f'FROM json_to_recordset(CAST(:rows AS json)) AS n(id bigint, value {kind}) WHERE t."{key.name}" = n.id'
+    )
+
+
+@cache
+def _write_json(entity: type[Base], columns: tuple[str, ...], returning: tuple[str, ...] = ()) -> Executable:
     table = table_of(entity)
     names = ", ".join(f'"{table.c[column].name}"' for column in columns)
     return text(
         f'INSERT INTO "{table.name}" ({names}) SELECT {names} '  # noqa: S608 - names of our own tables and columns
         f'FROM json_populate_recordset(NULL::"{table.name}", CAST(:rows AS json)) ON CONFLICT DO NOTHING'
+        + (f" RETURNING {', '.join(returning)}" if returning else "")
     )
