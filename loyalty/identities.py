@@ -33,7 +33,7 @@ class Identifier:
 
     def identity(self, kind: str, value: str) -> Identity:
         """The identity as it is stored; raises BadIdentity. A phone that is hashed already stays as it is."""
-        if kind == PHONE or kind == UNVERIFIED_PHONE:
+        if kind in (PHONE, UNVERIFIED_PHONE):
             return Identity(kind, value if _hashed(value) else self._hash(PHONE, normal_phone(value)))
         if not _kind(kind):
             raise BadIdentity(kind, "a kind is small letters, digits and _", f"write it like {KINDS[0]}")

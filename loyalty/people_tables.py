@@ -39,6 +39,7 @@ class MergeMove(Base):
     """A row that a merge moved from one member to the other, by its primary key; undoing reads this."""
 
     __tablename__ = "merge_moves"
+    __table_args__ = (Index(None, "table_name", "row_key"),)
 
     merge_id: Mapped[int] = mapped_column(ForeignKey("merges.id"), primary_key=True, autoincrement=False)
     table_name: Mapped[str] = mapped_column(primary_key=True)
