@@ -67,7 +67,6 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     wanted: Any = list(dict.fromkeys([*asked, *((kind, "validation") for kind in bodies), *told]))
     found, definitions = models_json_schema(wanted, ref_template=REF, schema_generator=_Schemas)
     schemas = definitions["$defs"]
-    parameters = {kind.__name__ for kind, _ in asked}
     paths: dict[str, dict[str, Any]] = {}
     for one in endpoints:
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, found, schemas)
@@ -78,7 +77,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "tags": [{"name": area, "description": text} for area, text in AREAS.items()],
         "paths": paths,
         "components": {
-            "schemas": {name: schema for name, schema in schemas.items() if name not in parameters},
+            "schemas": schemas,
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": _scopes()}},
         },
     }
