@@ -9,6 +9,7 @@ from typing import Final
 
 from loyalty.customers import Identity
 from loyalty.errors import BadIdentity
+from loyalty.parts import Part, Slug
 
 PHONE: Final = "phone"
 KINDS: Final = ("unionid", "external_userid", "openid", PHONE, "tmall_buyer", "jd_buyer", "douyin_buyer")
@@ -16,6 +17,14 @@ KINDS: Final = ("unionid", "external_userid", "openid", PHONE, "tmall_buyer", "j
 NAME_ADDRESS, UNVERIFIED_PHONE = "name_address", "unverified_phone"
 HINTS: Final = (NAME_ADDRESS, UNVERIFIED_PHONE)
 """What several persons may share; it proposes, and never names anybody."""
+
+class Matching(Part):
+    """Which shared names prove that two members are one person, which only suggest it, and which nobody has twice."""
+
+    automatic: tuple[Slug, ...] = ("unionid", "phone")
+    proposed: tuple[Slug, ...] = HINTS
+    single: tuple[Slug, ...] = ("unionid",)
+
 
 _kind = re.compile(r"[a-z][a-z0-9_]{0,39}").fullmatch
 _printable = re.compile(r"[^\x00-\x1f\x7f]{1,200}").fullmatch

@@ -16,20 +16,21 @@ from typing import Any
 from sqlalchemy import Row, Text, cast, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
-from loyalty.accounts import AVAILABLE, AccountName, lock_accounts
+from loyalty.accounts import AVAILABLE, OWED, AccountName, lock_accounts
 from loyalty.errors import KeyReused, NotMergeable, UnknownMember, UnknownProposal
 from loyalty.followers import has_free_place, moving_columns, row_key
 from loyalty.ledger import Movement, post
+from loyalty.movements import Posted, moving
 from loyalty.people_tables import Erasure, Merge, MergeMove
 from loyalty.programme import Programme
 from loyalty.storage import among
 from loyalty.summaries import rebuild_summaries
-from loyalty.tables import Account, Lot, LotUse, Member, table_of
+from loyalty.tables import Account, AccountBalance, Lot, LotUse, Member, Transfer, table_of
 from loyalty.writing import body_hash, insert_new
 
 _MEMBERS, _MERGES, _MOVES = table_of(Member), table_of(Merge), table_of(MergeMove)
 _STANDING = select(Merge.other_id, Merge.keep_id).where(Merge.undone_at.is_(None), among(Merge.other_id, "ids"))
-_LOTS = "lots"
+_LOTS, _DEBTS = "lots", "debts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,21 +230,66 @@ def _restore_rows(session: Session, merge_id: int, other_id: int, keep_id: int) 
 
 
 def _move_lots(session: Session, merge_id: int, other_id: int, keep_id: int, at: datetime) -> int:
-    posted = post(session, _handing_over(session, other_id, keep_id, f"merge:{merge_id}", "merge"), at)
-    insert_new(session, MergeMove, [_lot_move(merge_id, row.id) for row in _all_went(posted)], ["merge_id"])
-    return len(posted)
+    """Hand over every open lot, and first what is owed; how many lots went."""
+    debts = _debts(session, other_id)
+    lots = _handing_over(session, other_id, keep_id, f"merge:{merge_id}", "merge")
+    owing = [_of_debt(keep_id, other_id, asset, amount, f"merge:{merge_id}:{at.isoformat()}", "merge")
+             for asset, amount in debts.items()]
+    posted = _all_went(post(session, owing + lots, at))
+    insert_new(session, MergeMove, [
+        *(_note(merge_id, _DEBTS, asset, amount) for asset, amount in debts.items()),
+        *(_note(merge_id, _LOTS, "transfer_id", row.id) for row in posted[len(owing):])], ["merge_id"])
+    return len(lots)
 
 
 def _restore_lots(session: Session, merge_id: int, other_id: int, keep_id: int, at: datetime) -> None:
     """What is left of the lots that came with the merge goes back; earlier merges know them again."""
+    key = f"unmerge:{merge_id}"
     came = select(MergeMove.row_key).where(MergeMove.merge_id == merge_id, MergeMove.table_name == _LOTS)
-    transfers = [int(key) for key in session.scalars(came)]
-    movements = _handing_over(session, keep_id, other_id, f"unmerge:{merge_id}", "unmerge", transfers)
+    transfers = [int(row_key) for row_key in session.scalars(came)]
+    movements = _handing_over(session, keep_id, other_id, key, "unmerge", transfers)
     went = _all_went(post(session, movements, at))
     earlier = _merges_that_brought(session, [movement.lot for movement in movements])
     insert_new(session, MergeMove, [
-        _lot_move(earlier_id, row.id) for movement, row in zip(movements, went, strict=True)
+        _note(earlier_id, _LOTS, "transfer_id", row.id) for movement, row in zip(movements, went, strict=True)
         for earlier_id in earlier.get(movement.lot, ())], ["merge_id"])
+    _all_went(post(session, _unpaid(session, transfers, other_id, keep_id, key), at))
+    _all_went(post(session, _debts_back(session, merge_id, other_id, keep_id, key), at))
+
+
+def _unpaid(session: Session, transfers: Collection[int], other_id: int, keep_id: int, key: str) -> list[Movement]:
+    """What of the other's lots paid a debt of the kept one on its way: the kept one owes it again."""
+    paid = aliased(Transfer)
+    rows = session.execute(
+        select(paid.id, paid.amount, paid.asset, Lot.expires_at, Lot.available_from)
+        .select_from(Transfer).join(paid, paid.key == literal("repay:").concat(Transfer.key))
+        .join(Lot, Lot.transfer_id == Transfer.id).where(among(Transfer.id, transfers)))
+    return [Movement(f"{key}:paid:{row.id}", AccountName(keep_id, row.asset, OWED),
+                     AccountName(other_id, row.asset, AVAILABLE), row.amount, "unmerge", f"{keep_id}",
+                     expires_at=row.expires_at, available_from=row.available_from) for row in rows]
+
+
+def _debts_back(session: Session, merge_id: int, other_id: int, keep_id: int, key: str) -> list[Movement]:
+    """What the other owed and nobody has paid since."""
+    owes = _debts(session, keep_id)
+    rows = session.execute(select(MergeMove.column_name, MergeMove.row_key)
+                           .where(MergeMove.merge_id == merge_id, MergeMove.table_name == _DEBTS))
+    parts = {asset: min(int(amount), owes.get(asset, 0)) for asset, amount in rows}
+    return [_of_debt(other_id, keep_id, asset, part, key, "unmerge") for asset, part in parts.items() if part]
+
+
+def _debts(session: Session, member_id: int) -> dict[str, int]:
+    """What a member owes, by asset; the rows are locked."""
+    rows = session.execute(
+        select(Account.asset, AccountBalance.balance).join(AccountBalance, AccountBalance.account_id == Account.id)
+        .where(Account.owner == member_id, Account.kind == OWED, AccountBalance.balance < 0)
+        .order_by(Account.id).with_for_update(of=AccountBalance))
+    return {row.asset: -row.balance for row in rows}
+
+
+def _of_debt(taker_id: int, giver_id: int, asset: str, amount: int, key: str, reason: str) -> Movement:
+    taker, giver = AccountName(taker_id, asset, OWED), AccountName(giver_id, asset, OWED)
+    return Movement(f"{key}:owed:{asset}", taker, giver, amount, reason, f"{giver_id}")
 
 
 def _merges_that_brought(session: Session, lot_ids: Collection[int | None]) -> dict[int | None, list[int]]:
@@ -260,9 +306,9 @@ def _merges_that_brought(session: Session, lot_ids: Collection[int | None]) -> d
     return found
 
 
-def _lot_move(merge_id: int, transfer_id: int) -> dict[str, Any]:
-    """A lot that came over is known by the transfer that made it."""
-    return {"merge_id": merge_id, "table_name": _LOTS, "column_name": "transfer_id", "row_key": str(transfer_id)}
+def _note(merge_id: int, table: str, column: str, row_key: int) -> dict[str, Any]:
+    """What came over: a lot by the transfer that made it, a debt by its asset and amount."""
+    return {"merge_id": merge_id, "table_name": table, "column_name": column, "row_key": str(row_key)}
 
 
 def _handing_over(session: Session, giver_id: int, taker_id: int, key: str, reason: str,
@@ -281,13 +327,12 @@ def _handing_over(session: Session, giver_id: int, taker_id: int, key: str, reas
 
 
 def _of_lot(lot: Row[Any], asset: str, giver_id: int, taker_id: int, key: str, reason: str) -> Movement:
-    giver, taker = AccountName(giver_id, asset, AVAILABLE), AccountName(taker_id, asset, AVAILABLE)
     # A lot is carried again when an undone redemption fills it: the number of its uses tells one time from the next.
-    return Movement(f"{key}:{lot.id}:{lot.uses}", giver, taker, lot.remaining, reason, f"{giver_id}",
-                    expires_at=lot.expires_at, lot=lot.id)
+    return moving(lot.id, giver_id, taker_id, lot.remaining, f"{key}:{lot.id}:{lot.uses}", reason, asset,
+                  expires_at=lot.expires_at, available_from=lot.available_from)
 
 
-def _all_went(posted: Sequence[Any]) -> Sequence[Any]:
+def _all_went(posted: list[Posted]) -> list[Posted]:
     for row in posted:
         if row.error is not None:
             raise row.error

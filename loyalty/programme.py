@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from loyalty.behaviours import Behaviour
 from loyalty.campaigns import Campaign
 from loyalty.errors import UnknownReward
+from loyalty.identities import Matching
 from loyalty.parts import Part as Part
 from loyalty.parts import Slug as Slug
 from loyalty.parts import Text as Text
@@ -85,6 +86,7 @@ class Programme(Part):
     plans: tuple[PaidPlan, ...] = ()
     lotteries: tuple[Lottery, ...] = ()
     stored_value: StoredValue = StoredValue()
+    matching: Matching = Matching()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -12,16 +12,18 @@ from sqlalchemy.orm import Session
 from bot.database import Database
 from handlers.talk.tables import DialogRow, PauseRow
 from loyalty import ledger
+from loyalty.accounts import OWED
 from loyalty.audit import findings
 from loyalty.balances import balance_of, balances
 from loyalty.customers import Identity, find, identities_of, opt_out, profiles, resolve, set_name, set_tier
 from loyalty.errors import KeyReused, NotMergeable, UnknownMember, UnknownProposal
 from loyalty.followers import member_columns
 from loyalty.merging import carry_over, follow, merge, merges_of, unmerge
+from loyalty.movements import owing
 from loyalty.orders import Item, OrderIn, purchases, record
 from loyalty.programme import Programme
 from loyalty.redemptions import of_member, redeem, undo
-from loyalty.tables import PurchaseSummary
+from loyalty.tables import Account, AccountBalance, PurchaseSummary
 
 SHOP, CHAT = Identity("tmall_buyer", "王小芳"), Identity("external_userid", "wmWangFang")
 MILK = Item(sku="OAT", name="燕麦奶", amount_fen=10_000)
@@ -155,6 +157,33 @@ def test_what_was_spent_meanwhile_stays_spent(database: Database, noon: datetime
         give(session, chat, 5, "k3", noon)
         unmerge(session, made.id, key="u1", at=noon)
         assert [balance_of(session, member, noon).available for member in (chat, shop)] == [55, 40]
+        assert findings(session) == []
+
+
+def owed(session: Session, *members: int) -> list[int]:
+    """What each of them owes."""
+    rows = session.execute(
+        select(Account.owner, AccountBalance.balance).join(AccountBalance, AccountBalance.account_id == Account.id)
+        .where(Account.kind == OWED))
+    found = {row.owner: -row.balance for row in rows}
+    return [found.get(member, 0) for member in members]
+
+
+@pytest.mark.parametrize("debtor", ["chat", "shop"])
+def test_a_debt_goes_over_and_comes_back(database: Database, noon: datetime, debtor: str) -> None:
+    """Whoever owes: together they have what is left of both, apart each has and owes what they did."""
+    with database.transaction() as session:
+        chat, shop = two(session, noon)
+        poor, rich = (chat, shop) if debtor == "chat" else (shop, chat)
+        give(session, rich, 100, "k1", noon, 9)
+        ledger.post(session, [owing(poor, 30, "debt", "refund", "T1", reverses=None)], noon)
+        made = merge(session, chat, shop, evidence="same unionid", key="m1", at=noon)
+        has = balance_of(session, chat, noon).available
+        assert has - owed(session, chat)[0] == 70 and owed(session, shop) == [0]
+        assert findings(session) == []
+        unmerge(session, made.id, key="u1", at=noon)
+        assert owed(session, poor, rich) == [30, 0]
+        assert [balance_of(session, member, noon).available for member in (poor, rich)] == [0, 100]
         assert findings(session) == []
 
 
