@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
-from sqlalchemy import JSON, Select, bindparam, case, func, literal, select
+from sqlalchemy import Executable, Select, bindparam, case, func, select
 from sqlalchemy.orm import Session
 
-from loyalty.balances import balance_of
-from loyalty.customers import PRINTABLE, Identity, attach, find_many, profiles, resolve, set_tier
-from loyalty.earning import points_for
-from loyalty.errors import IdentityTaken, KeyReused
+from loyalty.accounts import AVAILABLE, POINTS, AccountName, lock_accounts, open_accounts
+from loyalty.balances import Balance, balances
+from loyalty.buyers import Named, buyers
+from loyalty.customers import PRINTABLE, Identity
+from loyalty.days import local_day, midnight_after
+from loyalty.earning import Earner
+from loyalty.errors import KeyReused
 from loyalty.expiry import expires_at
-from loyalty.ledger import earn
+from loyalty.ledger import earning, post
 from loyalty.programme import Programme
-from loyalty.storage import UtcDateTime, among
+from loyalty.rulebook import OrderFacts, Share
+from loyalty.storage import among
 from loyalty.tables import Order, PurchaseSummary, table_of
-from loyalty.tiers import tier_of
-from loyalty.writing import body_hash, insert_new, upsert_row
+from loyalty.writing import insert_many, insert_of
 
 Name = Annotated[str, Field(pattern=PRINTABLE, max_length=200)]
 Fen = Annotated[int, Field(ge=0, le=10**12)]
 PlausibleMoment = Annotated[
     AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))
 ]
+
+
+def _empty(value: str) -> bool:
+    """What says nothing is left out of the body, so that it stays the same body as before there was such a field."""
+    return not value
 
 
 class Item(BaseModel):
@@ -40,6 +50,7 @@ class Item(BaseModel):
     name: Name
     quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     amount_fen: Fen = 0
+    category: Annotated[str, Field(max_length=200, exclude_if=_empty)] = ""
 
 
 class OrderIn(BaseModel):
@@ -53,6 +64,7 @@ class OrderIn(BaseModel):
     paid_at: PlausibleMoment
     amount_fen: Fen
     items: Annotated[tuple[Item, ...], Field(max_length=500)] = ()
+    shop: Annotated[str, Field(max_length=200, exclude_if=_empty)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class OrderOutcome:
     earned: int
     balance: int
     new: bool
+    error: KeyReused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,8 @@ def _last_statement() -> Select[*tuple[Any, ...]]:
 
 
 _LAST = _last_statement()
+_BY_NAME = select(Order.source, Order.external_id, Order.id, Order.member_id, Order.earned, Order.body_hash).where(
+    among(Order.source, "sources"), among(Order.external_id, "numbers"))
 
 
 def record(session: Session, order: OrderIn, programme: Programme, at: datetime) -> OrderOutcome:
@@ -93,26 +108,35 @@ def record(session: Session, order: OrderIn, programme: Programme, at: datetime)
 
     The identities are one person: the first that is known decides who. Another body under a known id raises KeyReused.
     """
-    body = body_hash(order.model_dump(mode="json"))
-    known = _known(session, order, body, at)
-    if known is not None:
-        return known
-    member_id = _buyer(session, order, at)
-    earned = points_for(programme, order.amount_fen, profiles(session, [member_id])[member_id].tier)
-    row = _order_row(order, body, member_id, earned, at)
-    made = insert_new(session, Order, [row], ["id"])
-    if not made:
-        raced = _known(session, order, body, at)
-        if raced is None:
-            raise RuntimeError(f"order {order.source}/{order.external_id} neither stored nor found")
-        return raced
-    if earned:
-        key = f"order:{order.source}:{order.external_id}"
-        earn(session, member_id, earned, key=key, reason="order", ref=order.external_id, at=at,
-             expires_at=expires_at(programme, at))
-    _keep_summary(session, member_id, order)
-    _lift_tier(session, member_id, programme)
-    return OrderOutcome(made[0].id, member_id, earned, balance_of(session, member_id, at).available, True)
+    outcome = record_many(session, [order], programme, at)[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
+def record_many(session: Session, orders: Sequence[OrderIn], programme: Programme, at: datetime, *,
+                with_balances: bool = True) -> list[OrderOutcome]:
+    """Record a batch as if one after the other, in a few statements; answers in the order given.
+
+    An order that another body is known under carries its `error`, the others go through. Without balances an answer's
+    `balance` is 0 and the batch is faster.
+    """
+    bodies = [hashlib.sha256(order.model_dump_json().encode()).hexdigest() for order in orders]
+    known = _known(session, orders)
+    fresh = _first_of_each(orders, known)
+    members = dict(zip(fresh, buyers(session, [_named(orders[place]) for place in fresh], at), strict=True))
+    if fresh and programme.rulebook.needs_lock:
+        names = [AccountName(id, POINTS, AVAILABLE) for id in {*members.values()}]
+        lock_accounts(session, open_accounts(session, names).values())
+        known |= _known(session, [orders[place] for place in fresh])
+        fresh = [place for place in fresh if _name(orders[place]) not in known]
+    made = _store(session, orders, bodies, {place: members[place] for place in fresh}, programme, at) if fresh else {}
+    if len(made) < len(fresh):
+        known |= _known(session, [orders[place] for place in fresh if place not in made])
+    known |= {_name(orders[place]): stored for place, stored in made.items()}
+    held = balances(session, {row.member_id for row in known.values()}, at) if with_balances else {}
+    return [_outcome(order, known[_name(order)], body, held, place in made)
+            for place, (order, body) in enumerate(zip(orders, bodies, strict=True))]
 
 
 def purchases(session: Session, member_ids: Collection[int], limit: int = 5) -> dict[int, tuple[Purchase, ...]]:
@@ -124,34 +148,111 @@ def purchases(session: Session, member_ids: Collection[int], limit: int = 5) -> 
     return {member_id: tuple(bought) for member_id, bought in found.items()}
 
 
-def _known(session: Session, order: OrderIn, body: str, at: datetime) -> OrderOutcome | None:
-    row = session.execute(
-        select(Order.id, Order.member_id, Order.earned, Order.body_hash)
-        .where(Order.source == order.source, Order.external_id == order.external_id)
-    ).first()
-    if row is None:
-        return None
-    if row.body_hash != body:
-        raise KeyReused(f"{order.source}/{order.external_id}", row.body_hash, body)
-    return OrderOutcome(row.id, row.member_id, row.earned, balance_of(session, row.member_id, at).available, False)
+class _Stored(NamedTuple):
+    id: int
+    member_id: int
+    earned: int
+    body_hash: str
 
 
-def _buyer(session: Session, order: OrderIn, at: datetime) -> int:
-    """Member behind the order; identities of theirs that are new are attached, foreign ones become a proposal."""
-    known = find_many(session, order.identities)
-    chosen = next((identity for identity in order.identities if identity in known), order.identities[0])
-    member_id = resolve(session, [chosen], at)[chosen]
-    for identity in order.identities:
-        if known.get(identity) != member_id and identity != chosen:
-            _attach_or_propose(session, member_id, identity, order, at)
-    return member_id
+def _known(session: Session, orders: Sequence[OrderIn]) -> dict[tuple[str, str], _Stored]:
+    wanted = {_name(order) for order in orders}
+    rows = session.execute(_BY_NAME, {"sources": sorted({source for source, _ in wanted}),
+                                      "numbers": sorted({number for _, number in wanted})})
+    return {name: _Stored(row.id, row.member_id, row.earned, row.body_hash) for row in rows
+            if (name := (row.source, row.external_id)) in wanted}
 
 
-def _attach_or_propose(session: Session, member_id: int, identity: Identity, order: OrderIn, at: datetime) -> None:
-    try:
-        attach(session, member_id, identity.kind, identity.value, f"order {order.source}/{order.external_id}", at)
-    except IdentityTaken:
-        return  # the proposal is noted; the order itself is certain
+def _first_of_each(orders: Sequence[OrderIn], known: Container[tuple[str, str]]) -> list[int]:
+    """Places of the orders that are not known, the first where one stands twice."""
+    first: dict[tuple[str, str], int] = {}
+    for place, order in enumerate(orders):
+        if _name(order) not in known:
+            first.setdefault(_name(order), place)
+    return list(first.values())
+
+
+def _store(session: Session, orders: Sequence[OrderIn], bodies: Sequence[str], members: Mapping[int, int],
+           programme: Programme, at: datetime) -> dict[int, _Stored]:
+    """Store these orders of these members with all they bring; by place those that nobody stored meanwhile."""
+    earner = Earner(session, programme, {*members.values()}, at, [orders[place].paid_at for place in members])
+    shares = {place: earner.earn(member_id, _facts(orders[place]), place) for place, member_id in members.items()}
+    rows = [_order_row(orders[place], bodies[place], member_id, _sum(shares[place], POINTS), at)
+            for place, member_id in members.items()]
+    ids = {(row.source, row.external_id): row.id
+           for row in insert_many(session, Order, rows, ["id", "source", "external_id"])}
+    made = {place: _Stored(ids[name], member_id, _sum(shares[place], POINTS), bodies[place])
+            for place, member_id in members.items() if (name := _name(orders[place])) in ids}
+    _post(session, [(orders[place], stored.member_id, shares[place]) for place, stored in made.items()], programme, at)
+    _keep_summaries(session, [(stored.member_id, orders[place]) for place, stored in made.items()])
+    earner.write({place: stored.id for place, stored in made.items()})
+    return made
+
+
+def _post(session: Session, earned: Sequence[tuple[OrderIn, int, Sequence[Share]]], programme: Programme,
+          at: datetime) -> None:
+    lapse, days = expires_at(programme, at), programme.earning.pending_days
+    free = midnight_after(local_day(at, programme.zone) + timedelta(days=days - 1), programme.zone) if days else None
+    movements = []
+    for order, member_id, shares in earned:
+        key = f"order:{order.source}:{order.external_id}"
+        for asset in dict.fromkeys(share.asset for share in shares):
+            of_points = asset == POINTS
+            movements.append(earning(
+                member_id, _sum(shares, asset), key if of_points else f"{key}:{asset}", "order", order.external_id,
+                expires_at=lapse if of_points else None, available_from=free if of_points else None, asset=asset))
+    for posted in post(session, movements, at):
+        if posted.error is not None:
+            raise posted.error
+
+
+def _keep_summaries(session: Session, bought: Sequence[tuple[int, OrderIn]]) -> None:
+    """Add the orders to the summary of their members: one row each, whatever order they came in."""
+    rows: dict[int, dict[str, Any]] = {}
+    for member_id, order in bought:
+        row = rows.setdefault(member_id, {"member_id": member_id, "first_at": order.paid_at, "last_at": order.paid_at,
+                                          "orders": 0, "amount_fen": 0, "last_items": []})
+        row["orders"], row["amount_fen"] = row["orders"] + 1, row["amount_fen"] + order.amount_fen
+        row["first_at"] = min(row["first_at"], order.paid_at)
+        if order.paid_at >= row["last_at"]:
+            row["last_at"], row["last_items"] = order.paid_at, _plain(order.items)
+    if rows:
+        session.execute(_summing(session.get_bind().dialect.name), [rows[id] for id in sorted(rows)])
+
+
+@cache
+def _summing(dialect: str) -> Executable:
+    old, new = table_of(PurchaseSummary).c, insert_of(dialect, PurchaseSummary)
+    newer = old.last_at <= new.excluded.last_at
+    return new.on_conflict_do_update(index_elements=["member_id"], set_={
+        "first_at": case((old.first_at > new.excluded.first_at, new.excluded.first_at), else_=old.first_at),
+        "last_at": case((newer, new.excluded.last_at), else_=old.last_at),
+        "orders": old.orders + new.excluded.orders,
+        "amount_fen": old.amount_fen + new.excluded.amount_fen,
+        "last_items": case((newer, new.excluded.last_items), else_=old.last_items),
+    })
+
+
+def _outcome(order: OrderIn, stored: _Stored, body: str, held: Mapping[int, Balance], new: bool) -> OrderOutcome:
+    error = None if stored.body_hash == body else KeyReused("/".join(_name(order)), stored.body_hash, body)
+    balance = held[stored.member_id].available if held else 0
+    return OrderOutcome(stored.id, stored.member_id, stored.earned, balance, new and error is None, error)
+
+
+def _name(order: OrderIn) -> tuple[str, str]:
+    return order.source, order.external_id
+
+
+def _named(order: OrderIn) -> Named:
+    return Named(order.identities, f"order {order.source}/{order.external_id}")
+
+
+def _facts(order: OrderIn) -> OrderFacts:
+    return OrderFacts(order.amount_fen, order.paid_at, order.source, order.shop, order.items)
+
+
+def _sum(shares: Sequence[Share], asset: str) -> int:
+    return sum(share.amount for share in shares if share.asset == asset)
 
 
 def _order_row(order: OrderIn, body: str, member_id: int, earned: int, at: datetime) -> dict[str, Any]:
@@ -162,29 +263,6 @@ def _order_row(order: OrderIn, body: str, member_id: int, earned: int, at: datet
     }
 
 
-def _keep_summary(session: Session, member_id: int, order: OrderIn) -> None:
-    old = table_of(PurchaseSummary).c
-    row = {"member_id": member_id, "first_at": order.paid_at, "last_at": order.paid_at, "orders": 1,
-           "amount_fen": order.amount_fen, "last_items": _plain(order.items)}
-    paid_at = literal(order.paid_at, UtcDateTime())
-    newer = old.last_at <= paid_at
-    upsert_row(session, PurchaseSummary, row, ["member_id"], {
-        "first_at": case((old.first_at > paid_at, paid_at), else_=old.first_at),
-        "last_at": case((newer, paid_at), else_=old.last_at),
-        "orders": old.orders + 1,
-        "amount_fen": old.amount_fen + order.amount_fen,
-        "last_items": case((newer, literal(row["last_items"], JSON)), else_=old.last_items),
-    })
-
-
-def _lift_tier(session: Session, member_id: int, programme: Programme) -> None:
-    """Note the tier the member's purchases reach; a tier is never lost by buying."""
-    paid = session.scalar(select(PurchaseSummary.amount_fen).where(PurchaseSummary.member_id == member_id)) or 0
-    reached = tier_of(programme, paid)
-    has = profiles(session, [member_id])[member_id].tier
-    if reached is not None and programme.tier_rank(reached.id) > programme.tier_rank(has):
-        set_tier(session, member_id, reached.id)
-
-
 def _plain(items: Sequence[Item]) -> list[dict[str, Any]]:
-    return [item.model_dump() for item in items]
+    return [{"sku": item.sku, "name": item.name, "quantity": item.quantity, "amount_fen": item.amount_fen}
+            | ({"category": item.category} if item.category else {}) for item in items]

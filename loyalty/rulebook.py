@@ -79,6 +79,12 @@ class RuleBook:
         self._before = tuple(self._ready(rule) for rule in ordered if rule.priority > 0)
         self._after = tuple(self._ready(rule) for rule in ordered if rule.priority <= 0)
         self.by_id = {rule.id: rule for rule in earning.rules}
+        theirs = {rule.campaign: campaigns[rule.campaign] for rule in earning.rules if rule.campaign is not None}
+        self.capped = any(caps.any for caps in [r.caps for r in earning.rules] + [c.caps for c in theirs.values()])
+        self.budgeted = sorted(id for id, campaign in theirs.items() if campaign.budget)
+        self.needs_lock = bool(self.capped or self.budgeted or any(
+            rule.first_order or (rule.when and ("before" in rule.when or "first" in rule.when))
+            for rule in earning.rules))
         self.asks_birthday = any(rule.birthday or (rule.when and "birthday" in rule.when) for rule in earning.rules)
 
     def shares(self, order: OrderFacts) -> list[Share]:

@@ -77,10 +77,11 @@ class Rule(Part):
 
 class Earning(Part):
     """Points for a paid order: the base rate on the whole amount times the tier's factor, rounded down, plus the
-    rules; `most_per_order` limits the points of all of them together."""
+    rules; `most_per_order` limits the points of all of them together. They can be spent after `pending_days`."""
 
     points_per_yuan: Rate
     growth_per_yuan: Rate = Decimal(0)
     from_amount_fen: NonNegativeInt = 0
     most_per_order: PositiveInt | None = None
+    pending_days: Annotated[int, Field(ge=0, le=365)] = 0
     rules: tuple[Rule, ...] = ()

@@ -1,17 +1,217 @@
-"""Which tier a member has: the highest whose threshold their purchases reach."""
+"""Which tier a member has: reached by what was paid or by growth value, kept or lost when its period is over."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from loyalty.campaign_tables import TierEvent, TierStanding
+from loyalty.customers import profiles
+from loyalty.days import local_day, midnight_after
 from loyalty.programme import Programme, Tier
+from loyalty.storage import among
+from loyalty.tables import Member, table_of
+from loyalty.tier_figures import Figures, figures, figures_between
+from loyalty.writing import insert_into, insert_rows
+
+REACHED, KEPT, GRACE, DROPPED = "reached", "kept", "grace", "dropped"
+
+_MEMBERS = table_of(Member)
+_STANDINGS = select(TierStanding.member_id, TierStanding.tier, TierStanding.since, TierStanding.grace,
+                    TierStanding.due_at).where(among(TierStanding.member_id, "members"))
 
 
-def tier_of(programme: Programme, amount_fen: int) -> Tier | None:
-    """The tier that `amount_fen` paid in all reaches, or none."""
-    reached = [tier for tier in programme.tiers if tier.from_amount_fen <= amount_fen]
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A member's tier and how long it holds; `due_at` is when it is looked at next, none: never."""
+
+    member_id: int
+    tier: str | None
+    since: datetime
+    grace: bool
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a member's tier with the figures it hung on."""
+
+    member_id: int
+    kind: str
+    old_tier: str | None
+    new_tier: str | None
+    amount_fen: int
+    growth: int
+    counted_from: datetime | None
+    due_at: datetime | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """What is missing to a tier: so many fen, or so much growth value where the tier has that track."""
+
+    tier: Tier
+    missing_fen: int
+    missing_growth: int | None
+
+
+def tier_of(programme: Programme, amount_fen: int, growth: int = 0) -> Tier | None:
+    """The highest tier that this much paid or this much growth value reaches, or none."""
+    reached = [tier for tier in programme.tiers if tier.reached_by(amount_fen, growth)]
     return reached[-1] if reached else None
 
 
 def next_tier(programme: Programme, amount_fen: int) -> tuple[Tier, int] | None:
-    """The next tier and how many fen are missing to it; none at the top."""
+    """The next tier by amount and how many fen are missing to it; none at the top."""
     ahead = [tier for tier in programme.tiers if tier.from_amount_fen > amount_fen]
     return (ahead[0], ahead[0].from_amount_fen - amount_fen) if ahead else None
+
+
+def distance(session: Session, programme: Programme, member_id: int, at: datetime) -> Distance | None:
+    """What is missing to the tier above the one the member has; none at the top."""
+    profile = profiles(session, [member_id]).get(member_id)
+    rank = programme.tier_rank(profile.tier if profile else None) + 1
+    if rank >= len(programme.tiers):
+        return None
+    tier = programme.tiers[rank]
+    now = figures(session, programme, [member_id], at)[member_id]
+    growth = None if tier.from_growth is None else max(0, tier.from_growth - now.growth)
+    return Distance(tier, max(0, tier.from_amount_fen - now.amount_fen), growth)
+
+
+def reach(programme: Programme, member_id: int, tier: str | None, now: Figures, at: datetime) -> Step | None:
+    """The step up that these figures make, or none: by buying a tier is only gained."""
+    reached = tier_of(programme, now.amount_fen, now.growth)
+    if reached is None or programme.tier_rank(reached.id) <= programme.tier_rank(tier):
+        return None
+    return Step(member_id, REACHED, tier, reached.id, now.amount_fen, now.growth, counted_from(programme, at),
+                _due(programme, at, programme.tier_policy.valid_days), at)
+
+
+def lift(session: Session, programme: Programme, member_ids: Collection[int], at: datetime) -> list[Step]:
+    """Give each member the tier they reach now, if it is higher than what they have."""
+    if not programme.tiers:
+        return []
+    has = profiles(session, member_ids)
+    now = figures(session, programme, member_ids, at)
+    steps = [step for id in sorted(has) if (step := reach(programme, id, has[id].tier, now[id], at))]
+    write_steps(session, steps)
+    return steps
+
+
+def settle_due(session: Session, programme: Programme, member_ids: Collection[int], at: datetime) -> list[Step]:
+    """Keep or take the tiers of these members whose period ended by now; what was missed is made up in order."""
+    if programme.tier_policy.valid_days is None or not member_ids:
+        return []
+    steps: list[Step] = []
+    rows = session.execute(_STANDINGS, {"members": sorted(member_ids)})
+    due = [Standing(*row) for row in rows if row.due_at is not None and row.due_at <= at]
+    while due:
+        later: list[Standing] = []
+        for standing in due:
+            step = _judge(session, programme, standing)
+            steps.append(step)
+            if step.due_at is not None and step.due_at <= at:
+                later.append(replace(standing, tier=step.new_tier, grace=step.kind == GRACE, due_at=step.due_at))
+        due = later
+    write_steps(session, steps)
+    return steps
+
+
+def evaluate_due(session: Session, programme: Programme, now: datetime, limit: int = 1000) -> list[Step]:
+    """Keep or take the tiers whose period is over, soonest first, at most `limit` members; safe to run twice at once.
+
+    Decisions are made as of the moment the period ended, so a late run decides the same.
+    """
+    rows = (select(TierStanding.member_id).where(TierStanding.due_at <= now)
+            .order_by(TierStanding.due_at, TierStanding.member_id).limit(limit).with_for_update(skip_locked=True))
+    return settle_due(session, programme, session.scalars(rows).all(), now)
+
+
+def refund_lowers(session: Session, programme: Programme, amounts_fen: Mapping[int, int], at: datetime) -> list[Step]:
+    """Take a tier back that only the money now refunded had reached; call it when summaries and growth are lowered.
+
+    `amounts_fen` is what each member got back. A tier that was reached otherwise, or long ago, stays.
+    """
+    has = profiles(session, amounts_fen)
+    now = figures(session, programme, amounts_fen, at)
+    steps = []
+    for id, back_fen in sorted(amounts_fen.items()):
+        rank = programme.tier_rank(has[id].tier) if id in has else -1
+        if rank < 0:
+            continue
+        tier, held = programme.tiers[rank], now[id]
+        if tier.reached_by(held.amount_fen, held.growth) or not tier.reached_by(held.amount_fen + back_fen, 0):
+            continue
+        lower = tier_of(programme, held.amount_fen, held.growth)
+        steps.append(Step(id, DROPPED, tier.id, lower.id if lower else None, held.amount_fen, held.growth,
+                          counted_from(programme, at), _due(programme, at, programme.tier_policy.valid_days), at))
+    write_steps(session, steps)
+    return steps
+
+
+def write_steps(session: Session, steps: Sequence[Step]) -> None:
+    """Store what happened, and each member's tier as the last step left it."""
+    if not steps:
+        return
+    insert_rows(session, TierEvent, [
+        {"member_id": step.member_id, "kind": step.kind, "old_tier": step.old_tier, "new_tier": step.new_tier,
+         "amount_fen": step.amount_fen, "growth": step.growth, "counted_from": step.counted_from,
+         "due_at": step.due_at, "at": step.at} for step in steps])
+    last = {step.member_id: step for step in steps}
+    by_tier: dict[str | None, list[int]] = {}
+    for id, step in last.items():
+        by_tier.setdefault(step.new_tier, []).append(id)
+    for tier, ids in sorted(by_tier.items(), key=lambda item: item[0] or ""):
+        session.execute(update(_MEMBERS).where(among(_MEMBERS.c.id, sorted(ids))).values(tier=tier))
+    insert = insert_into(session, TierStanding)
+    names = ("tier", "since", "grace", "due_at")
+    session.execute(
+        insert.on_conflict_do_update(index_elements=["member_id"], set_={n: insert.excluded[n] for n in names}),
+        [{"member_id": id, "tier": step.new_tier, "since": step.at, "grace": step.kind == GRACE,
+          "due_at": step.due_at} for id, step in sorted(last.items())])
+
+
+def counted_from(programme: Programme, at: datetime) -> datetime | None:
+    """From when on purchases and growth count for reaching a tier; none: all of them."""
+    days = programme.tier_policy.counts_days
+    return None if days is None else at - timedelta(days=days)
+
+
+def judge(programme: Programme, standing: Standing, held: Figures) -> Step:
+    """What becomes of a tier whose period or grace ended, by the figures of that period."""
+    at, policy = standing.due_at or standing.since, programme.tier_policy
+    rank = programme.tier_rank(standing.tier)
+    start = at - timedelta(days=(policy.valid_days or 0) + (policy.grace_days if standing.grace else 0))
+
+    def step(kind: str, new: str | None, days: int | None) -> Step:
+        return Step(standing.member_id, kind, standing.tier, new, held.amount_fen, held.growth, start,
+                    _due(programme, at, days), at)
+
+    if rank < 0 or programme.tiers[rank].kept_by(held.amount_fen, held.growth):
+        return step(KEPT, standing.tier, policy.valid_days if rank >= 0 else None)
+    if policy.grace_days and not standing.grace:
+        return step(GRACE, standing.tier, policy.grace_days)
+    lower = programme.tiers[rank - 1].id if rank else None
+    if policy.drop == "reached":
+        reached = [tier for tier in programme.tiers[:rank] if tier.reached_by(held.amount_fen, held.growth)]
+        lower = reached[-1].id if reached else None
+    return step(DROPPED, lower, policy.valid_days)
+
+
+def _judge(session: Session, programme: Programme, standing: Standing) -> Step:
+    at, policy = standing.due_at or standing.since, programme.tier_policy
+    start = at - timedelta(days=(policy.valid_days or 0) + (policy.grace_days if standing.grace else 0))
+    held = figures_between(session, [standing.member_id], start, at)[standing.member_id]
+    return judge(programme, standing, held)
+
+
+def _due(programme: Programme, at: datetime, days: int | None) -> datetime | None:
+    if days is None:
+        return None
+    return midnight_after(local_day(at, programme.zone) + timedelta(days=days - 1), programme.zone)

@@ -40,7 +40,7 @@ def upsert_row(
     changes: Mapping[str, ColumnElement[Any]],
 ) -> None:
     """Insert one row, or apply `changes` to the row that has its key already."""
-    statement = _insert(_dialect(session), entity)
+    statement = insert_of(_dialect(session), entity)
     session.execute(statement.on_conflict_do_update(index_elements=list(on), set_=dict(changes)), row)
 
 
@@ -74,21 +74,21 @@ def body_hash(body: object) -> str:
 
 def insert_into(session: Session, entity: type[Base]) -> postgresql.Insert:
     """An insert of the session's own dialect, with its conflict clauses; `excluded` names the row that lost."""
-    return _insert(_dialect(session), entity)
+    return insert_of(_dialect(session), entity)
 
 
 @cache
 def _insert_new(dialect: str, entity: type[Base], returning: tuple[str, ...]) -> Executable:
     """Built once a kind: building a statement costs more than running it."""
     columns = (table_of(entity).c[name] for name in returning)
-    return _insert(dialect, entity).on_conflict_do_nothing().returning(*columns)
+    return insert_of(dialect, entity).on_conflict_do_nothing().returning(*columns)
 
 
 def _dialect(session: Session) -> str:
     return session.get_bind().dialect.name
 
 
-def _insert(dialect: str, entity: type[Base]) -> postgresql.Insert:
+def insert_of(dialect: str, entity: type[Base]) -> postgresql.Insert:
     """Both dialects' inserts offer the same conflict clauses; only their classes differ."""
     if dialect == "postgresql":
         return postgresql.insert(table_of(entity))
@@ -113,7 +113,7 @@ def write_rows(session: Session, entity: type[Base], rows: Rows) -> None:
 
 @cache
 def _write(dialect: str, entity: type[Base]) -> Executable:
-    return _insert(dialect, entity).on_conflict_do_nothing()
+    return insert_of(dialect, entity).on_conflict_do_nothing()
 
 
 @cache
