@@ -8,32 +8,39 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from functools import wraps
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, ParamSpec
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy.exc import OperationalError
 
 from bot import checks, running
 from bot.app import PARTS, Service
 from bot.brands import load_classifier, read_corpus, read_lexicon, read_programme
-from bot.database import Database
-from bot.logs import mask, set_up_logging
-from bot.schema import SchemaError, check_schema
-from bot.settings import Settings, SettingsError, load_settings
+from bot.command import (
+    FINDINGS,
+    FINE,
+    WRONG_USE,
+    command,
+    database_of,
+    err,
+    out,
+    ready_database,
+    say,
+    settings_in_force,
+)
+from bot.keys_cli import keys_app
+from bot.logs import mask
+from bot.schema import SchemaError
+from bot.settings import Settings
 from bot.yaml_files import ConfigError
 from handlers.talk import corrections, inbox
 from intents import shelf
-from intents.errors import IntentsError
 from intents.model import LinearModel
 from loyalty import audit as ledger_audit
 
-P = ParamSpec("P")
-FINE, FINDINGS, WRONG_USE = 0, 1, 2
 CHATS: Final = ("group", "private", "kf", "oa")
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -43,32 +50,12 @@ models_app = typer.Typer(no_args_is_help=True, help="The numbered models on the 
 inbox_app = typer.Typer(no_args_is_help=True, help="Messages that were set aside because they fail.")
 app.add_typer(models_app, name="models")
 app.add_typer(inbox_app, name="inbox")
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> None:
     """Run the command."""
     app()
-
-
-def command(work: Callable[P, int]) -> Callable[P, None]:
-    """Turn a function that gives an exit status into a command; expected errors become one line on stderr."""
-
-    @wraps(work)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            status = work(*args, **kwargs)
-        except (SettingsError, ConfigError, SchemaError, IntentsError) as error:
-            err.print(str(error), markup=False)
-            status = WRONG_USE
-        except OperationalError as error:
-            err.print(f"the database does not answer: {mask(str(error.orig))}; check storage.url", markup=False)
-            status = WRONG_USE
-        raise typer.Exit(status)
-
-    run.__annotations__ = {**work.__annotations__, "return": None}
-    return run
 
 
 @app.command("serve")
@@ -82,7 +69,7 @@ def serve(
     if unknown:
         err.print(f"no such part: {', '.join(unknown)}; choose from {', '.join(PARTS)}")
         return WRONG_USE
-    settings = _settings()
+    settings = settings_in_force()
     try:
         return running.run_async(lambda: running.serve_until_stopped(Service(settings, parts)))
     except OSError as error:
@@ -100,7 +87,7 @@ def run_demo(
     from bot import demo
 
     try:
-        return running.run_async(lambda: demo.run(tour=tour, port=port, say=_say))
+        return running.run_async(lambda: demo.run(tour=tour, port=port, say=say))
     except OSError as error:
         err.print(f"cannot listen on port {port}: {error}; choose another with --port", markup=False)
         return WRONG_USE
@@ -122,7 +109,7 @@ def emulate(
         err.print(f"no port in {target}; write it as http://127.0.0.1:8000", markup=False)
         return WRONG_USE
     try:
-        return running.run_async(lambda: demo.emulate(port, target, folder, _say))
+        return running.run_async(lambda: demo.emulate(port, target, folder, say))
     except OSError as error:
         err.print(f"cannot listen on port {port}: {error}; choose another with --port", markup=False)
         return WRONG_USE
@@ -145,8 +132,8 @@ def run_migrations() -> int:
     """Bring the database to the schema of this version."""
     from bot.migrations import migrate
 
-    settings = _settings()
-    out.print(f"the database is at revision {migrate(_database(settings))}")
+    settings = settings_in_force()
+    out.print(f"the database is at revision {migrate(database_of(settings))}")
     return FINE
 
 
@@ -159,7 +146,7 @@ def train(
     """Train a model from config/scenarios and people's corrections, judge it on config/heldout, shelve it."""
     from bot.trainings import train_model
 
-    settings = _settings()
+    settings = settings_in_force()
     with Progress(console=err, transient=True) as bar:
         task = bar.add_task("training", total=None)
         options: dict[str, Any] = {} if seed is None else {"seed": seed}
@@ -187,7 +174,7 @@ def classify(
     jsonl: Annotated[bool, typer.Option("--jsonl", help="Standard input holds objects with text and chat.")] = False,
 ) -> int:
     """Write one JSON object a message: {"text", "scenarios": [{"id", "score"}], "unsure", "reasons"}."""
-    settings = _settings()
+    settings = settings_in_force()
     programme = read_programme(settings.paths.config)
     classifier = load_classifier(settings.paths.models, read_lexicon(settings.paths.config, programme))
     for text, place in _asked(texts or [], chat, jsonl):
@@ -210,7 +197,7 @@ def evaluate(chat: Annotated[str, typer.Option(help="group or private: which thr
     if chat not in CHATS:
         err.print(f"no such chat: {chat}; choose from {', '.join(CHATS)}", markup=False)
         return WRONG_USE
-    settings = _settings()
+    settings = settings_in_force()
     folder = shelf.current(settings.paths.models)
     if folder is None:
         err.print("no model is in force; run huitou train")
@@ -226,7 +213,7 @@ def talk(files: Annotated[list[Path], typer.Argument(help="Transcripts; see test
     """Play conversations from files against the worker and show where they did not go as written."""
     from bot.transcripts_cli import play_files
 
-    problems = play_files(_settings(), files)
+    problems = play_files(settings_in_force(), files)
     for problem in problems:
         out.print(problem, markup=False)
     out.print(f"{len(files)} played, {len(problems)} problems")
@@ -237,7 +224,7 @@ def talk(files: Annotated[list[Path], typer.Argument(help="Transcripts; see test
 @command
 def audit() -> int:
     """Check the ledger: sums, lots, holds and balances; findings are printed, all of them."""
-    database = _ready_database(_settings())
+    database = ready_database(settings_in_force())
     with database.reading() as session:
         found = ledger_audit.findings(session)
     for finding in found:
@@ -250,7 +237,7 @@ def audit() -> int:
 @command
 def list_models() -> int:
     """Every model on the shelf; a star marks the one in force."""
-    root = _settings().paths.models
+    root = settings_in_force().paths.models
     current = shelf.current(root)
     for number in shelf.numbers(root):
         card = shelf.card(root, number)
@@ -263,7 +250,7 @@ def list_models() -> int:
 @command
 def promote_model(number: int) -> int:
     """Put a model in force; running workers take it up between two batches."""
-    shelf.promote(_settings().paths.models, number)
+    shelf.promote(settings_in_force().paths.models, number)
     out.print(f"model {number} is in force")
     return FINE
 
@@ -272,7 +259,7 @@ def promote_model(number: int) -> int:
 @command
 def roll_back_model() -> int:
     """Go back to the model that was in force before."""
-    out.print(f"model {shelf.rollback(_settings().paths.models)} is in force")
+    out.print(f"model {shelf.rollback(settings_in_force().paths.models)} is in force")
     return FINE
 
 
@@ -280,7 +267,7 @@ def roll_back_model() -> int:
 @command
 def list_set_aside() -> int:
     """The messages that were set aside, with the last line of their error."""
-    database = _ready_database(_settings())
+    database = ready_database(settings_in_force())
     with database.reading() as session:
         rows = inbox.set_aside(session)
     for row in rows:
@@ -296,36 +283,16 @@ def list_set_aside() -> int:
 @command
 def retry_set_aside(message_id: int) -> int:
     """Take a message up again that was set aside."""
-    database = _ready_database(_settings())
+    database = ready_database(settings_in_force())
     with database.transaction() as session:
         found = inbox.retry_aside(session, message_id)
     out.print(f"message {message_id} waits again" if found else f"no message {message_id} is set aside")
     return FINE if found else FINDINGS
 
 
-def _say(line: str) -> None:
-    out.print(line, markup=False)
-
-
-def _settings() -> Settings:
-    settings = load_settings()
-    set_up_logging(settings.log)
-    return settings
-
-
-def _database(settings: Settings) -> Database:
-    return Database(settings.storage.url.get_secret_value(), settings.storage.pool_size)
-
-
-def _ready_database(settings: Settings) -> Database:
-    database = _database(settings)
-    check_schema(database)
-    return database
-
-
 def _corrections(settings: Settings) -> list[Any]:
     try:
-        with _ready_database(settings).reading() as session:
+        with ready_database(settings).reading() as session:
             return corrections.for_training(session)
     except (SchemaError, OperationalError):
         err.print("no database with corrections: training from the examples alone")

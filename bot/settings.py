@@ -151,9 +151,11 @@ class FollowUp(_Section):
 
 
 class Api(_Section):
-    """Bearer keys of the brand's own systems, by name."""
+    """The brand's own systems: bearer keys by name with every scope, and what a key may send unless it says itself."""
 
     api_keys: dict[str, SecretStr] = {}
+    requests_per_s: int = Field(default=200, ge=1)
+    """Counted over ten seconds, so that a till that was offline may catch up in a burst."""
 
 
 class Paths(_Section):

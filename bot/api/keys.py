@@ -10,26 +10,11 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.api.problems import Problem
+from bot.api.scopes import ALL
 from bot.cache import Cache
 from bot.clock import monotonic_s
 from bot.database import Database
 from loyalty.api_keys import digest_of, list_keys
-
-AREAS = {
-    "orders": "paid orders, refunds and what is known of an order",
-    "members": "people, their identities, their tags",
-    "points": "earning, spending, holds, reversals and statements",
-    "rewards": "what can be redeemed",
-    "redemptions": "redeeming, cancelling and verifying codes",
-    "coupons": "issuing, locking, using and returning coupons",
-    "stored_value": "top-ups, payments and balances in fen",
-    "tiers": "a member's tier, why they have it, and the way to the next",
-    "events": "what members do beside buying",
-    "webhooks": "where the service reports what happened",
-}
-SCOPES = tuple(f"{area}:{verb}" for area in AREAS for verb in ("read", "write"))
-ALL = "*"
-"""The scope of every scope; keys from the settings have it."""
 
 KEYS_AGE_S = 5.0
 """How long a process goes by the keys it has read: a revoked key opens nothing after this time."""

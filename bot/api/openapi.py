@@ -11,8 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from bot.api.endpoints import Endpoint, Nothing
-from bot.api.keys import AREAS, SCOPES
 from bot.api.requests import IDEMPOTENCY_KEY
+from bot.api.scopes import AREAS, SCOPES
 
 REF = "#/components/schemas/{model}"
 ADDRESS = "/api/v1/openapi.json"

@@ -21,8 +21,8 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from bot.api import openapi
-from bot.api.keys import SCOPES
 from bot.api.routes import ENDPOINTS, add_routes
+from bot.api.scopes import SCOPES
 from bot.database import Database
 from loyalty.customers import resolve
 from loyalty.ledger import earn

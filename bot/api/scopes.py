@@ -1,0 +1,17 @@
+"""What a key may do: an area of the API, to read or to write."""
+
+AREAS = {
+    "orders": "paid orders, refunds and what is known of an order",
+    "members": "people, their identities, their tags",
+    "points": "earning, spending, holds, reversals and statements",
+    "rewards": "what can be redeemed",
+    "redemptions": "redeeming, cancelling and verifying codes",
+    "coupons": "issuing, locking, using and returning coupons",
+    "stored_value": "top-ups, payments and balances in fen",
+    "tiers": "a member's tier, why they have it, and the way to the next",
+    "events": "what members do beside buying",
+    "webhooks": "where the service reports what happened",
+}
+SCOPES = tuple(f"{area}:{verb}" for area in AREAS for verb in ("read", "write"))
+ALL = "*"
+"""The scope of every scope; keys from the settings have it."""
