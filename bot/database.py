@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 SQLITE_BUSY_MS = 30_000
 
@@ -82,11 +84,23 @@ def _sqlite_engine(database: Database, synchronous: str) -> Engine:
 
 
 def _postgres_engine(database: Database, pool_size: int) -> Engine:
-    return create_engine(
+    engine = create_engine(
         database.url,
         pool_size=pool_size,
         max_overflow=8,
-        pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={"prepare_threshold": 1, "connect_timeout": 5},
     )
+
+    @event.listens_for(engine, "checkout")
+    def ask_only_when_it_spoke(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        # A server that went away has closed the socket, which then is readable: only then a question is worth its trip.
+        try:
+            spoke = bool(select.select([connection.fileno()], [], [], 0)[0])
+            if not spoke or engine.dialect.do_ping(record.dbapi_connection):  # type: ignore[arg-type]
+                return
+        except (engine.dialect.loaded_dbapi.Error, OSError, ValueError):
+            pass
+        raise InvalidatePoolError("the database server went away")
+
+    return engine

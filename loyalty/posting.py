@@ -28,7 +28,7 @@ from loyalty.lots import UNBORN, LotBook, OpenLot, Use, load_born, load_by_id, l
 from loyalty.movements import Movement, Posted, repaying
 from loyalty.storage import among
 from loyalty.tables import Account, AccountBalance, Hold, Lot, LotUse, Transfer
-from loyalty.writing import change_many, insert_many, insert_rows, write_rows
+from loyalty.writing import change_many, driver_row, insert_many, insert_rows, write_rows
 
 # Statements of the hot path are built once: building one costs more than running it.
 _BY_KEY = select(Transfer.key, Transfer.id, Transfer.body_hash).where(
@@ -305,10 +305,10 @@ def post_one(session: Session, movement: Movement, at: datetime) -> Posted | Non
     if not movement.is_simple or session.get_bind().dialect.name != "postgresql" or at.tzinfo is None:
         return None
     body, debit, credit = movement.body, movement.debit, movement.credit
-    id, verdict, first_body, reach = session.connection().exec_driver_sql(CALL_POST_ONE, (
+    id, verdict, first_body, reach = driver_row(session, CALL_POST_ONE, (
         movement.key, body, debit.owner, debit.kind, credit.owner, credit.kind, debit.asset, movement.amount,
         movement.reason, movement.ref, at, movement.expires_at, movement.available_from, movement.until,
-    )).one()
+    ))
     match verdict:
         case "planner":
             return None

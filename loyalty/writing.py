@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Executable, Row, bindparam, text, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from loyalty.storage import Base
@@ -64,6 +65,19 @@ def change_many(session: Session, entity: type[Base], column: str, values: Mappi
         session.execute(statement, {"rows": msgspec.json.encode([{"id": id, "value": v} for id, v in pairs]).decode()})
     else:
         session.execute(statement, [{"row_id": id, "value": value} for id, value in pairs])
+
+
+def driver_row(session: Session, statement: str, parameters: Sequence[Any]) -> Any:
+    """The one row of a statement given to the driver itself, in the session's transaction: half the price."""
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    dbapi: Any = connection.dialect.loaded_dbapi
+    try:
+        return driver.execute(statement, parameters).fetchone()
+    except dbapi.Error as error:
+        gone = connection.dialect.is_disconnect(error, driver, None)
+        raise DBAPIError.instance(statement, None, error, dbapi.Error, dialect=connection.dialect,
+                                  connection_invalidated=gone) from error
 
 
 def body_hash(body: object) -> str:
