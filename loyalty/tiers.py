@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.campaign_tables import TierEvent, TierStanding
@@ -16,11 +16,11 @@ from loyalty.programme import Programme, Tier
 from loyalty.storage import among
 from loyalty.tables import Member, table_of
 from loyalty.tier_figures import Figures, figures, figures_between
-from loyalty.writing import insert_into, insert_rows
+from loyalty.writing import insert_into, insert_many
 
 REACHED, KEPT, GRACE, DROPPED = "reached", "kept", "grace", "dropped"
 
-_MEMBERS = table_of(Member)
+_MEMBERS, _STANDING = table_of(Member), table_of(TierStanding)
 _STANDINGS = select(TierStanding.member_id, TierStanding.tier, TierStanding.since, TierStanding.grace,
                     TierStanding.due_at).where(among(TierStanding.member_id, "members"))
 
@@ -159,22 +159,26 @@ def write_steps(session: Session, steps: Sequence[Step]) -> None:
     """Store what happened, and each member's tier as the last step left it."""
     if not steps:
         return
-    insert_rows(session, TierEvent, [
+    insert_many(session, TierEvent, [
         {"member_id": step.member_id, "kind": step.kind, "old_tier": step.old_tier, "new_tier": step.new_tier,
          "amount_fen": step.amount_fen, "growth": step.growth, "counted_from": step.counted_from,
-         "due_at": step.due_at, "at": step.at} for step in steps])
+         "due_at": step.due_at, "at": step.at} for step in steps], ["id"])
     last = {step.member_id: step for step in steps}
     by_tier: dict[str | None, list[int]] = {}
     for id, step in last.items():
         by_tier.setdefault(step.new_tier, []).append(id)
     for tier, ids in sorted(by_tier.items(), key=lambda item: item[0] or ""):
         session.execute(update(_MEMBERS).where(among(_MEMBERS.c.id, sorted(ids))).values(tier=tier))
-    insert = insert_into(session, TierStanding)
-    names = ("tier", "since", "grace", "due_at")
-    session.execute(
-        insert.on_conflict_do_update(index_elements=["member_id"], set_={n: insert.excluded[n] for n in names}),
-        [{"member_id": id, "tier": step.new_tier, "since": step.at, "grace": step.kind == GRACE,
-          "due_at": step.due_at} for id, step in sorted(last.items())])
+    dated = [{"member_id": id, "tier": step.new_tier, "since": step.at, "grace": step.kind == GRACE,
+              "due_at": step.due_at} for id, step in sorted(last.items()) if step.due_at is not None]
+    ended = [id for id, step in sorted(last.items()) if step.due_at is None and step.kind != REACHED]
+    if ended:
+        session.execute(delete(_STANDING).where(among(_STANDING.c.member_id, ended)))
+    if dated:
+        insert = insert_into(session, TierStanding)
+        names = ("tier", "since", "grace", "due_at")
+        session.execute(insert.on_conflict_do_update(
+            index_elements=["member_id"], set_={name: insert.excluded[name] for name in names}), dated)
 
 
 def counted_from(programme: Programme, at: datetime) -> datetime | None:
