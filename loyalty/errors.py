@@ -31,6 +31,10 @@ LoyaltyError
 │   ├── PlanRefused        the plan does not allow it
 │   ├── TopUpRefused       the amount is outside what the programme takes
 │   └── NotUndoable
+├── ActivityError
+│   ├── BadActivity        its kind or facts cannot be used
+│   ├── UnknownActivity
+│   └── ActivityDecided    it was approved, rejected or refused before
 └── ProgrammeError         the programme contradicts itself
 """
 
@@ -262,6 +266,34 @@ class NotUndoable(RewardError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"the redemption cannot be undone: {reason}")
+
+
+class ActivityError(LoyaltyError):
+    """Something a member did was refused."""
+
+
+class BadActivity(ActivityError):
+    """The kind or the facts of an activity cannot be used."""
+
+    def __init__(self, problem: str, mend: str) -> None:
+        self.problem, self.mend = problem, mend
+        super().__init__(f"{problem}; {mend}")
+
+
+class UnknownActivity(ActivityError):
+    """There is no activity with this id."""
+
+    def __init__(self, activity_id: int) -> None:
+        self.activity_id = activity_id
+        super().__init__(f"no activity {activity_id}; use the id that recording it gave back")
+
+
+class ActivityDecided(ActivityError):
+    """The activity was decided otherwise before, or never waited for a decision."""
+
+    def __init__(self, activity_id: int, state: str) -> None:
+        self.activity_id, self.state = activity_id, state
+        super().__init__(f"activity {activity_id} is {state}; only what is pending can be decided")
 
 
 class ProgrammeError(LoyaltyError):

@@ -133,26 +133,27 @@ def evaluate_due(session: Session, programme: Programme, now: datetime, limit: i
     return settle_due(session, programme, session.scalars(rows).all(), now)
 
 
-def refund_lowers(session: Session, programme: Programme, amounts_fen: Mapping[int, int], at: datetime) -> list[Step]:
+def refund_lowers(session: Session, programme: Programme, back: Mapping[int, Figures], at: datetime) -> list[Step]:
     """Take a tier back that only the money now refunded had reached; call it when summaries and growth are lowered.
 
-    `amounts_fen` is what each member got back. A tier that was reached otherwise, or long ago, stays.
+    `back` is what each member got back and the growth that went with it. A tier reached otherwise stays.
     """
-    has = profiles(session, amounts_fen)
-    now = figures(session, programme, amounts_fen, at)
-    steps = []
-    for id, back_fen in sorted(amounts_fen.items()):
-        rank = programme.tier_rank(has[id].tier) if id in has else -1
-        if rank < 0:
-            continue
-        tier, held = programme.tiers[rank], now[id]
-        if tier.reached_by(held.amount_fen, held.growth) or not tier.reached_by(held.amount_fen + back_fen, 0):
-            continue
-        lower = tier_of(programme, held.amount_fen, held.growth)
-        steps.append(Step(id, DROPPED, tier.id, lower.id if lower else None, held.amount_fen, held.growth,
-                          counted_from(programme, at), _due(programme, at, programme.tier_policy.valid_days), at))
+    has, now = profiles(session, back), figures(session, programme, back, at)
+    steps = [step for id in sorted(has) if (step := lower(programme, id, has[id].tier, now[id], back[id], at))]
     write_steps(session, steps)
     return steps
+
+
+def lower(programme: Programme, member_id: int, tier_id: str | None, held: Figures, back: Figures,
+          at: datetime) -> Step | None:
+    """The step down that a refund makes, or none: the tier is still reached, or the refund did not reach it."""
+    rank = programme.tier_rank(tier_id)
+    if rank < 0 or programme.tiers[rank].reached_by(*held) or not programme.tiers[rank].reached_by(
+            held.amount_fen + back.amount_fen, held.growth + back.growth):
+        return None
+    left = tier_of(programme, held.amount_fen, held.growth)
+    return Step(member_id, DROPPED, tier_id, left.id if left else None, held.amount_fen, held.growth,
+                counted_from(programme, at), _due(programme, at, programme.tier_policy.valid_days), at)
 
 
 def write_steps(session: Session, steps: Sequence[Step]) -> None:
@@ -190,8 +191,7 @@ def counted_from(programme: Programme, at: datetime) -> datetime | None:
 def judge(programme: Programme, standing: Standing, held: Figures) -> Step:
     """What becomes of a tier whose period or grace ended, by the figures of that period."""
     at, policy = standing.due_at or standing.since, programme.tier_policy
-    rank = programme.tier_rank(standing.tier)
-    start = at - timedelta(days=(policy.valid_days or 0) + (policy.grace_days if standing.grace else 0))
+    rank, start = programme.tier_rank(standing.tier), period_start(programme, standing)
 
     def step(kind: str, new: str | None, days: int | None) -> Step:
         return Step(standing.member_id, kind, standing.tier, new, held.amount_fen, held.growth, start,
@@ -201,18 +201,24 @@ def judge(programme: Programme, standing: Standing, held: Figures) -> Step:
         return step(KEPT, standing.tier, policy.valid_days if rank >= 0 else None)
     if policy.grace_days and not standing.grace:
         return step(GRACE, standing.tier, policy.grace_days)
-    lower = programme.tiers[rank - 1].id if rank else None
+    down = programme.tiers[rank - 1].id if rank else None
     if policy.drop == "reached":
         reached = [tier for tier in programme.tiers[:rank] if tier.reached_by(held.amount_fen, held.growth)]
-        lower = reached[-1].id if reached else None
-    return step(DROPPED, lower, policy.valid_days)
+        down = reached[-1].id if reached else None
+    return step(DROPPED, down, policy.valid_days)
+
+
+def period_start(programme: Programme, standing: Standing) -> datetime:
+    """Since when purchases and growth count for keeping the tier at its due moment."""
+    policy = programme.tier_policy
+    days = (policy.valid_days or 0) + (policy.grace_days if standing.grace else 0)
+    return (standing.due_at or standing.since) - timedelta(days=days)
 
 
 def _judge(session: Session, programme: Programme, standing: Standing) -> Step:
-    at, policy = standing.due_at or standing.since, programme.tier_policy
-    start = at - timedelta(days=(policy.valid_days or 0) + (policy.grace_days if standing.grace else 0))
-    held = figures_between(session, [standing.member_id], start, at)[standing.member_id]
-    return judge(programme, standing, held)
+    upto = standing.due_at or standing.since
+    held = figures_between(session, [standing.member_id], period_start(programme, standing), upto)
+    return judge(programme, standing, held[standing.member_id])
 
 
 def _due(programme: Programme, at: datetime, days: int | None) -> datetime | None:
