@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from loyalty.accounts import lock_member
@@ -83,7 +84,7 @@ def issue(session: Session, member_id: int, type_id: str, key: str, programme: P
             return _entry(_by_id(session, made[0].id))
         raced = _one(session, Coupon.key == key)
         if raced is not None:
-            _uncount(session, [type_id])
+            _uncount(session, [raced])
             return _known(raced, key, body)
     raise RuntimeError("five random codes in a row were taken: the random source is broken")
 
@@ -164,19 +165,28 @@ def give_back(session: Session, code: str, member_id: int, order_ref: str, key: 
                        work, at)
 
 
-def void(session: Session, coupon_id: int, at: datetime) -> bool:
-    """Take an unused coupon away; False where it is locked, used or over. Void already: nothing changes, True."""
-    done = session.execute(update(_COUPONS).where(Coupon.id == coupon_id, Coupon.state == "issued")
-                           .values(state="void", ended_at=at).returning(Coupon.type_id)).first()
-    if done is not None:
-        _uncount(session, [done.type_id])
-        return True
-    return session.scalar(select(Coupon.state).where(Coupon.id == coupon_id)) == "void"
+def void(session: Session, source: str, at: datetime) -> bool:
+    """Take away every coupon that came from one place, as `redemption:7`; False where one is not free any more."""
+    owners = set(session.scalars(select(Coupon.member_id).where(Coupon.source == source)))
+    for member_id in sorted(owners):
+        lock_member(session, member_id, "points")
+    if any(coupon.state != "issued" for coupon in of_source(session, source)):
+        return False
+    gone = session.execute(update(_COUPONS).where(Coupon.source == source).values(state="void", ended_at=at)
+                           .returning(Coupon.type_id)).all()
+    _uncount(session, gone)
+    return True
+
+
+def retract(session: Session, source: str) -> None:
+    """Forget coupons that were issued in this very transaction, because what they belong to was refused."""
+    _uncount(session, session.execute(delete(_COUPONS).where(Coupon.source == source).returning(Coupon.type_id)).all())
 
 
 def of_source(session: Session, source: str) -> list[CouponEntry]:
     """The coupons that came from one place, as `redemption:7`."""
-    return [_entry(row) for row in session.execute(select(_COUPONS).where(Coupon.source == source))]
+    return [_entry(row) for row in session.execute(
+        select(_COUPONS).where(Coupon.source == source).order_by(Coupon.id))]
 
 
 def sweep(session: Session, now: datetime, limit: int = 1000) -> int:
@@ -226,9 +236,10 @@ def _count(session: Session, kind: CouponType) -> None:
         raise OutOfStock(kind.id, 0)
 
 
-def _uncount(session: Session, type_ids: Sequence[str]) -> None:
-    session.execute(update(_ISSUES).where(among(CouponIssue.type_id, type_ids), CouponIssue.issued > 0)
-                    .values(issued=_ISSUES.c.issued - 1))
+def _uncount(session: Session, gone: Sequence[Row[Any]]) -> None:
+    for type_id, times in sorted(Counter(row.type_id for row in gone).items()):
+        session.execute(update(_ISSUES).where(CouponIssue.type_id == type_id, CouponIssue.issued >= times)
+                        .values(issued=_ISSUES.c.issued - times))
 
 
 def _mine(session: Session, code: str, member_id: int) -> Row[Any]:

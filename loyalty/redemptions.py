@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, cast, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, Row, and_, cast, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from loyalty import coupons
 from loyalty.accounts import lock_member
 from loyalty.balances import balance_of
+from loyalty.codes import (
+    CODE_LENGTH,
+    CODE_LETTERS,
+    is_well_typed,
+    new_code,
+    plain_code,
+    reserve_codes,
+    take_codes,
+)
 from loyalty.customers import profiles
+from loyalty.days import local_day, midnight_after, month_start
 from loyalty.errors import (
+    CodeLapsed,
     CodeUsed,
     KeyReused,
     LimitReached,
     LoyaltyError,
+    MistypedCode,
     NotEnough,
     NotUndoable,
     RewardClosed,
     TierTooLow,
     UnknownCode,
 )
-from loyalty.ledger import Posted, reverse, spend
+from loyalty.handover import Links, check_link, sentence
+from loyalty.ledger import earn, reverse, spend
+from loyalty.plans import buy
 from loyalty.programme import Programme, Reward
-from loyalty.rewards import return_pieces, take_pieces
-from loyalty.tables import Redemption, table_of
+from loyalty.red_packets import cancel_packet, order_packet
+from loyalty.rewards import return_pieces, take_back, take_pieces
+from loyalty.storage import among
+from loyalty.tables import Redemption, Transfer, table_of
 from loyalty.writing import body_hash, insert_new
 
-CODE_LETTERS = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Without 0/O, 1/I/L and U: a code is read aloud over a counter."""
-CODE_LENGTH = 10
+__all__ = ["CODE_LENGTH", "CODE_LETTERS", "Redeemed", "RedemptionEntry", "Undone", "Verified", "grant", "lapse_due",
+           "of_member", "redeem", "ship", "undo", "verify"]
+
+CHANCES = "chances"
+"""The asset that lottery draws are paid with."""
+_HANDED_IN = and_(Redemption.kind.not_in(["coupon", "lottery"]), Redemption.way.not_in(["red_packet", "exchange"]))
+"""Redemptions whose code is handed in; the others gave something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +96,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class RedemptionEntry:
-    """One redemption in a member's list; state is issued, verified, shipped or undone."""
+    """One redemption in a member's list; state is issued, delivered, verified, shipped, undone, lapsed or failed."""
 
     id: int
     code: str
@@ -90,64 +110,110 @@ class RedemptionEntry:
 
 
 def redeem(session: Session, member_id: int, reward_id: str, quantity: int, key: str, programme: Programme,
-           at: datetime) -> Redeemed:
-    """Take the points and one piece each, and issue a code; the same key again gives the same redemption.
+           at: datetime, links: Links | None = None) -> Redeemed:
+    """Take the points and one piece each, and hand over as the reward says; the same key again gives the same.
 
-    Raises UnknownReward, RewardClosed, TierTooLow, LimitReached, NotEnough, OutOfStock, UnknownMember, KeyReused;
-    then nothing was written.
+    `links` signs the tokens of jump links and pages. Raises UnknownReward, RewardClosed, TierTooLow, LimitReached,
+    NotEnough, OutOfStock, UnknownMember, KeyReused, what a coupon's type refuses, and ProgrammeError where a link
+    needs a key; then nothing was written.
     """
     lock_member(session, member_id, "points")
     known = _one(session, Redemption.key == key)
     if known is not None:
-        return _redeemed_before(session, known, member_id, reward_id, quantity, at)
+        return _redeemed_before(session, known, member_id, reward_id, quantity, at, links)
     reward = programme.reward(reward_id)
+    check_link(reward, links)
     _check(session, member_id, reward, quantity, programme, at)
     cost = reward.cost_points * quantity
     available = balance_of(session, member_id, at).available
     if available < cost:
         raise NotEnough(cost - available, available)
-    take_pieces(session, reward, quantity, at)
-    paid = _pay(session, member_id, reward, quantity, key, at)
-    row = _new_row(key, member_id, reward, quantity, paid.id, at, at + timedelta(minutes=programme.undo_within_min))
-    made = _insert_with_code(session, row)
-    return Redeemed(made.id, made.code, reward.id, reward.name, quantity, cost, available - cost, reward.handover,
-                    row["undo_until"])
+    row = _hand_over(session, member_id, reward, quantity, key, programme, at, cost)
+    return _redeemed(session, row, available - cost, links)
+
+
+def grant(session: Session, member_id: int, reward_id: str, key: str, programme: Programme, at: datetime,
+          links: Links | None = None) -> Redeemed:
+    """Hand over one piece of a reward for nothing, as a prize: stock counts, limits, tiers and dates do not.
+
+    Raises UnknownReward, OutOfStock, UnknownMember, KeyReused, and what a coupon's type refuses; then nothing was
+    written.
+    """
+    lock_member(session, member_id, "points")
+    known = _one(session, Redemption.key == key)
+    if known is not None:
+        return _redeemed_before(session, known, member_id, reward_id, 1, at, links)
+    reward = programme.reward(reward_id)
+    check_link(reward, links)
+    row = _hand_over(session, member_id, reward, 1, key, programme, at, 0)
+    return _redeemed(session, row, balance_of(session, member_id, at).available, links)
 
 
 def undo(session: Session, redemption_id: int, member_id: int, key: str, programme: Programme, at: datetime) -> Undone:
     """Give the points back to their lots and the pieces to the stock; the same key again gives the same answer.
 
-    Raises UnknownCode where the member has no such redemption, NotUndoable where it is late, verified, shipped or
-    undone before. Points whose lot has lapsed meanwhile are lapsed.
+    Raises UnknownCode where the member has no such redemption, NotUndoable where it is late, was a prize, has been
+    verified, shipped, delivered or undone, or where what it gave is used. Points whose lot has lapsed meanwhile are
+    lapsed.
     """
     lock_member(session, member_id, "points")
-    row = _one(session, (Redemption.id == redemption_id) & (Redemption.member_id == member_id))
+    mine = (Redemption.id == redemption_id) & (Redemption.member_id == member_id)
+    row = _one(session, mine)
     if row is None:
         raise UnknownCode(redemption_id)
-    again = row.state == "undone" and row.ended_key == key
-    if not again:
-        if row.state == "issued" and at > row.undo_until:
-            raise NotUndoable("late")
-        if not _end(session, Redemption.id == redemption_id, "undone", key, at):
+    if row.state != "undone" or row.ended_key != key:
+        _check_undo(row, at)
+        _withdraw(session, row, at)
+        if not take_back(session, mine, "undone", key, at, "undo"):
             raise NotUndoable(_state(session, redemption_id))
-        reverse(session, row.transfer_id, key=f"undo:{redemption_id}", reason="undo", ref=row.reward_id, at=at)
-        return_pieces(session, row.reward_id, row.quantity)
     return Undone(row.id, row.name, row.quantity, row.cost, balance_of(session, member_id, at).available)
 
 
 def verify(session: Session, code: str, key: str, at: datetime) -> Verified:
     """Use up a code (核销), once even under a race; the same key again gives the same answer.
 
-    Spaces, dashes and small letters do not matter. Raises UnknownCode, CodeUsed.
+    Spaces, dashes and small letters do not matter. Raises UnknownCode (MistypedCode where a letter must be wrong),
+    CodeUsed (CodeLapsed where its time is over).
     """
-    wanted = "".join(letter for letter in code.upper() if letter.isalnum())
-    _end(session, Redemption.code == wanted, "verified", key, at)
-    row = _one(session, Redemption.code == wanted)
+    wanted = plain_code(code)
+    _end(session, (Redemption.code == wanted) & _HANDED_IN & _in_time(at), "verified", key, at)
+    row = _one(session, (Redemption.code == wanted) & _HANDED_IN)
     if row is None:
-        raise UnknownCode(code)
+        raise UnknownCode(code) if is_well_typed(wanted) else MistypedCode(code)
+    if row.state in ("issued", "lapsed"):
+        raise CodeLapsed(row.code, "lapsed", row.expires_at)
     if row.state != "verified" or row.ended_key != key:
         raise CodeUsed(row.code, row.state, row.ended_at)
     return Verified(row.id, row.code, row.member_id, row.reward_id, row.name, row.quantity, row.ended_at)
+
+
+def ship(session: Session, redemption_id: int, key: str, at: datetime) -> None:
+    """Note that the parcel left: nothing is undone any more; the same key again changes nothing.
+
+    Raises UnknownCode, CodeUsed.
+    """
+    _end(session, (Redemption.id == redemption_id) & (Redemption.way == "ship"), "shipped", key, at)
+    row = _one(session, (Redemption.id == redemption_id) & (Redemption.way == "ship"))
+    if row is None:
+        raise UnknownCode(redemption_id)
+    if row.state != "shipped" or row.ended_key != key:
+        raise CodeUsed(row.code, row.state, row.ended_at)
+
+
+def lapse_due(session: Session, now: datetime, limit: int = 1000) -> int:
+    """End redemptions whose code was not used in time, soonest first, at most `limit`; how many ended.
+
+    Points go back where the reward says so; the pieces go back to the stock either way.
+    """
+    due = session.execute(
+        select(Redemption.id, Redemption.lapse_returns, Redemption.member_id)
+        .where(Redemption.state == "issued", Redemption.expires_at <= now)
+        .order_by(Redemption.expires_at, Redemption.id).limit(limit).with_for_update(skip_locked=True)).all()
+    back, kept = ([row.id for row in due if row.lapse_returns is flag] for flag in (True, False))
+    ended = take_back(session, among(Redemption.id, back), "lapsed", "lapse", now, "code lapsed") if back else 0
+    if kept:
+        ended += take_back(session, among(Redemption.id, kept), "lapsed", "lapse", now, "code lapsed", points=False)
+    return ended
 
 
 def of_member(session: Session, member_id: int, limit: int = 10) -> list[RedemptionEntry]:
@@ -160,11 +226,6 @@ def of_member(session: Session, member_id: int, limit: int = 10) -> list[Redempt
     return [RedemptionEntry(*row) for row in rows]
 
 
-def new_code() -> str:
-    """A code nobody can guess, of letters nobody can mix up."""
-    return "".join(secrets.choice(CODE_LETTERS) for _ in range(CODE_LENGTH))
-
-
 def _check(session: Session, member_id: int, reward: Reward, quantity: int, programme: Programme, at: datetime) -> None:
     if quantity < 1:
         raise ValueError(f"quantity {quantity}: redeem at least 1")
@@ -174,51 +235,123 @@ def _check(session: Session, member_id: int, reward: Reward, quantity: int, prog
         tier = profiles(session, [member_id])[member_id].tier
         if programme.tier_rank(tier) < programme.tier_rank(reward.tier):
             raise TierTooLow(reward.id, reward.tier, tier)
-    if reward.per_member is not None:
-        taken = _taken(session, member_id, reward.id)
-        if taken + quantity > reward.per_member:
-            raise LimitReached(reward.id, reward.per_member, taken)
+    month = month_start(at, programme.zone)
+    for limit, since in ((reward.per_member, None), (reward.per_member_month, month)):
+        if limit is not None:
+            taken = _taken(session, member_id, reward.id, since)
+            if taken + quantity > limit:
+                raise LimitReached(reward.id, limit, taken)
 
 
-def _pay(session: Session, member_id: int, reward: Reward, quantity: int, key: str, at: datetime) -> Posted:
-    """Spend the points; where somebody else takes the key in this very moment, the pieces go back first."""
-    cost = reward.cost_points * quantity
+def _hand_over(session: Session, member_id: int, reward: Reward, quantity: int, key: str, programme: Programme,
+               at: datetime, cost: int) -> Row[Any]:
+    """Take pieces, codes and points and give what the reward gives; a refusal puts everything back first."""
+    reserved = reserve_codes(session, reward, quantity, at) if reward.pool is not None else []
+    take_pieces(session, reward, quantity, at)
+    source = f"redemption:{key}"
     try:
-        return spend(session, member_id, cost, key=f"redeem:{key}", reason="redeem", ref=reward.id, at=at)
+        if reward.coupon is not None:
+            for number in range(quantity):
+                coupons.issue(session, member_id, reward.coupon, f"{source}:{number}", programme, at, source)
+        paid = spend(session, member_id, cost, key=f"redeem:{key}", reason="redeem", ref=reward.id,
+                     at=at) if cost else None
     except LoyaltyError:
+        # Where somebody else takes the key in this very moment, or the coupon's type refuses.
+        coupons.retract(session, source)
         return_pieces(session, reward.id, quantity)
         raise
+    row = _insert_with_code(session, _new_row(key, member_id, reward, quantity, cost, programme, at,
+                                              paid.id if paid else None))
+    if reserved:
+        take_codes(session, reserved, row.id, at)
+    _fulfil(session, row, reward, programme, at)
+    return row
 
 
-def _taken(session: Session, member_id: int, reward_id: str) -> int:
+def _fulfil(session: Session, row: Row[Any], reward: Reward, programme: Programme, at: datetime) -> None:
+    """Give what needs no code: chances, a plan, a red packet."""
+    if reward.chances is not None:
+        earn(session, row.member_id, reward.chances * row.quantity, key=f"chances:{row.id}", reason="redeem",
+             ref=reward.id, at=at, asset=CHANCES)
+    if reward.plan is not None:
+        for number in range(row.quantity):
+            buy(session, row.member_id, reward.plan, 0, f"redemption:{row.id}:{number}", programme, at)
+    if reward.way == "red_packet":
+        order_packet(session, row.member_id, reward.value_fen * row.quantity, reward.name, f"redemption:{row.id}", at,
+                     row.id)
+
+
+def _check_undo(row: Row[Any], at: datetime) -> None:
+    if row.state != "issued":
+        raise NotUndoable(row.state)
+    if row.transfer_id is None:
+        raise NotUndoable("a prize")
+    if at > row.undo_until:
+        raise NotUndoable("late")
+    if row.expires_at is not None and row.expires_at <= at:
+        raise NotUndoable("lapsed")
+
+
+def _withdraw(session: Session, row: Row[Any], at: datetime) -> None:
+    """Take back what was given beside the code; raises NotUndoable where the member has used it."""
+    if row.kind == "coupon" and not coupons.void(session, f"redemption:{row.key}", at):
+        raise NotUndoable("used")
+    if row.way == "red_packet" and not cancel_packet(session, row.id, at):
+        raise NotUndoable("sent")
+    if row.kind == "lottery":
+        given = session.scalar(select(Transfer.id).where(Transfer.key == f"chances:{row.id}"))
+        try:
+            reverse(session, given or 0, key=f"undo-chances:{row.id}", reason="undo", ref=row.reward_id, at=at)
+        except NotEnough as error:
+            raise NotUndoable("used") from error
+
+
+def _in_time(at: datetime) -> ColumnElement[bool]:
+    return or_(Redemption.expires_at.is_(None), Redemption.expires_at > at)
+
+
+def _taken(session: Session, member_id: int, reward_id: str, since: datetime | None) -> int:
     pieces = func.coalesce(cast(func.sum(Redemption.quantity), BigInteger), 0)
-    mine = (Redemption.member_id == member_id, Redemption.reward_id == reward_id, Redemption.state != "undone")
+    mine = [Redemption.member_id == member_id, Redemption.reward_id == reward_id,
+            Redemption.state.not_in(["undone", "failed"]), Redemption.transfer_id.is_not(None)]
+    if since is not None:
+        mine.append(Redemption.at >= since)
     return session.scalar(select(pieces).where(*mine)) or 0
 
 
 def _redeemed_before(session: Session, row: Row[Any], member_id: int, reward_id: str, quantity: int,
-                     at: datetime) -> Redeemed:
+                     at: datetime, links: Links | None) -> Redeemed:
     first, other = (row.member_id, row.reward_id, row.quantity), (member_id, reward_id, quantity)
     if first != other:
         raise KeyReused(row.key, body_hash(first), body_hash(other))
-    return Redeemed(row.id, row.code, row.reward_id, row.name, row.quantity, row.cost,
-                    balance_of(session, member_id, at).available, row.handover, row.undo_until)
+    return _redeemed(session, row, balance_of(session, member_id, at).available, links)
 
 
-def _new_row(key: str, member_id: int, reward: Reward, quantity: int, transfer_id: int, at: datetime,
-             undo_until: datetime) -> dict[str, Any]:
+def _redeemed(session: Session, row: Row[Any], balance: int, links: Links | None) -> Redeemed:
+    return Redeemed(row.id, row.code, row.reward_id, row.name, row.quantity, row.cost, balance,
+                    sentence(session, row, links, row.at), row.undo_until)
+
+
+def _new_row(key: str, member_id: int, reward: Reward, quantity: int, cost: int, programme: Programme, at: datetime,
+             transfer_id: int | None) -> dict[str, Any]:
+    last_day = local_day(at, programme.zone) + timedelta(days=reward.valid_days or 0)
     return {
         "key": key, "member_id": member_id, "reward_id": reward.id, "name": reward.name, "handover": reward.handover,
-        "quantity": quantity, "cost": reward.cost_points * quantity, "state": "issued", "transfer_id": transfer_id,
-        "at": at, "undo_until": undo_until,
+        "quantity": quantity, "cost": cost, "transfer_id": transfer_id, "kind": reward.kind, "way": reward.way,
+        "value_fen": reward.value_fen * quantity, "link": reward.link, "at": at,
+        # What was shown or opened cannot be taken back: an exchange code is known, a plan has begun.
+        "state": "delivered" if reward.pool is not None or reward.plan is not None else "issued",
+        "expires_at": midnight_after(last_day, programme.zone) if reward.valid_days else None,
+        "lapse_returns": reward.lapsed == "return",
+        "undo_until": at + timedelta(minutes=programme.undo_within_min),
     }
 
 
 def _insert_with_code(session: Session, row: dict[str, Any]) -> Row[Any]:
     for _ in range(5):
-        made = insert_new(session, Redemption, [row | {"code": new_code()}], ["id", "code"])
+        made = insert_new(session, Redemption, [row | {"code": new_code()}], ["id"])
         if made:
-            return made[0]
+            return session.execute(select(table_of(Redemption)).where(Redemption.id == made[0].id)).one()
     raise RuntimeError("five random codes in a row were taken: the random source is broken")
 
 

@@ -72,6 +72,11 @@ class Reward(Dated):
     from_amount_fen: NonNegativeInt = 0
     most_percent: Percent = 100
 
+    @property
+    def handed_in(self) -> bool:
+        """Whether the member hands in a code for it; the other kinds and ways give something else at once."""
+        return self.kind not in ("coupon", "lottery") and self.way not in ("red_packet", "exchange")
+
     @field_validator("link")
     @classmethod
     def _link_can_be_filled(cls, value: str | None) -> str | None:
@@ -100,6 +105,8 @@ class Reward(Dated):
             raise ValueError("plan: only a reward of kind benefit opens a plan; take it out")
         if not self.value_fen and (self.kind == "cash" or self.way == "red_packet"):
             raise ValueError("value_fen: say how many fen one piece is worth")
+        if self.valid_days is not None and not self.handed_in:
+            raise ValueError(f"valid_days: kind {self.kind} by way {self.way} has no code to hand in; take it out")
         if self.way == "red_packet" and self.kind != "goods":
             raise ValueError(f"way: a red packet hands over money, not a {self.kind}; leave kind out")
         return self

@@ -75,6 +75,7 @@ class Coupon(Base):
     __table_args__ = (
         Index(None, "member_id", "state"),
         Index(None, "order_ref"),
+        Index(None, "source"),
         Index("ix_coupons_due", "expires_at", "id",
               postgresql_where=text("state = 'issued'"), sqlite_where=text("state = 'issued'")),
         Index("ix_coupons_locks", "locked_until", "id",
@@ -193,6 +194,7 @@ class OddsTable(Base):
     odds_hash: Mapped[str] = mapped_column(primary_key=True)
     lottery_id: Mapped[str]
     odds: Mapped[list[Any]] = mapped_column(JSON)
+    consolation: Mapped[str]
 
 
 class Draw(Base):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.balances import balance_of
+from loyalty.codes import free_codes
 from loyalty.customers import profiles
 from loyalty.errors import OutOfStock
+from loyalty.ledger import reverse
 from loyalty.programme import Programme, Reward
-from loyalty.tables import Stock, table_of
+from loyalty.tables import Redemption, Stock, table_of
 from loyalty.writing import insert_new
 
 
@@ -38,7 +41,10 @@ def sync_stock(session: Session, programme: Programme, at: datetime) -> int:
 def availability(session: Session, programme: Programme, now: datetime) -> list[Offer]:
     """Every reward that is open now, in the programme's order, also where nothing is left."""
     left = {row.reward_id: row.pieces for row in session.execute(select(Stock.reward_id, Stock.pieces))}
-    return [Offer(reward, left.get(reward.id, reward.stock)) for reward in programme.rewards if reward.is_open(now)]
+    pools = {reward.pool for reward in programme.rewards if reward.pool is not None}
+    free = free_codes(session, pools, now) if pools else {}
+    return [Offer(reward, _least(left.get(reward.id, reward.stock), free.get(reward.pool or "")))
+            for reward in programme.rewards if reward.is_open(now)]
 
 
 def affordable(session: Session, programme: Programme, member_id: int, now: datetime) -> list[Offer]:
@@ -66,6 +72,31 @@ def return_pieces(session: Session, reward_id: str, quantity: int) -> None:
     """Put pieces back on the stock."""
     stock = table_of(Stock)
     session.execute(update(stock).where(stock.c.reward_id == reward_id).values(pieces=stock.c.pieces + quantity))
+
+
+def take_back(session: Session, which: ColumnElement[bool], state: str, key: str, at: datetime, reason: str,
+              points: bool = True) -> int:
+    """End issued redemptions: their points go back to the lots, unless `points` is False, their pieces to the stock.
+
+    Answers how many ended; of any number of callers at once, one succeeds with each.
+    """
+    r = Redemption
+    rows = session.execute(
+        update(table_of(r)).where(which, r.state == "issued").values(state=state, ended_key=key, ended_at=at)
+        .returning(r.id, r.reward_id, r.quantity, r.member_id, r.transfer_id)).all()
+    for row in sorted(rows, key=lambda row: row.member_id):
+        if points and row.transfer_id is not None:
+            reverse(session, row.transfer_id, key=f"undo:{row.id}", reason=reason, ref=row.reward_id, at=at)
+    pieces: Counter[str] = Counter()
+    for row in rows:
+        pieces[row.reward_id] += row.quantity
+    for reward_id, quantity in sorted(pieces.items()):
+        return_pieces(session, reward_id, quantity)
+    return len(rows)
+
+
+def _least(stock: int | None, free: int | None) -> int | None:
+    return min((left for left in (stock, free) if left is not None), default=None)
 
 
 def _took(session: Session, reward: Reward, quantity: int) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Table, UniqueConstraint, event, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Table, UniqueConstraint, event, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from loyalty.ledger_sql import POST_ONE
-from loyalty.storage import Base, Id, Moment
+from loyalty.storage import PERSONAL, Base, Id, Moment
 
 event.listen(Base.metadata, "after_create", POST_ONE.execute_if(dialect="postgresql"))
 
@@ -34,7 +34,7 @@ class MemberIdentity(Base):
     """One name of a person on one platform: unionid, external_userid, openid, phone hash, buyer id."""
 
     __tablename__ = "identities"
-    __table_args__ = (UniqueConstraint("kind", "value"),)
+    __table_args__ = (UniqueConstraint("kind", "value"), {"info": PERSONAL})
 
     id: Mapped[Id]
     kind: Mapped[str]
@@ -254,12 +254,14 @@ class Stock(Base):
 
 
 class Redemption(Base):
-    """Points given for a reward; state is issued, verified, shipped or undone."""
+    """Points given for a reward; state is issued, delivered, verified, shipped, undone, lapsed or failed."""
 
     __tablename__ = "redemptions"
     __table_args__ = (
         CheckConstraint("quantity > 0", name="quantity_positive"),
         Index(None, "member_id", "reward_id"),
+        Index("ix_redemptions_due", "expires_at",
+              postgresql_where=text("state = 'issued'"), sqlite_where=text("state = 'issued'")),
     )
 
     id: Mapped[Id]
@@ -272,7 +274,14 @@ class Redemption(Base):
     quantity: Mapped[int]
     cost: Mapped[int]
     state: Mapped[str]
-    transfer_id: Mapped[int] = mapped_column(ForeignKey("transfers.id"))
+    transfer_id: Mapped[int | None] = mapped_column(ForeignKey("transfers.id"))
+    kind: Mapped[str] = mapped_column(server_default="goods")
+    way: Mapped[str] = mapped_column(server_default="verify")
+    value_fen: Mapped[int] = mapped_column(server_default="0")
+    link: Mapped[str | None]
+    order_ref: Mapped[str | None] = mapped_column(index=True)
+    expires_at: Mapped[datetime | None]
+    lapse_returns: Mapped[bool] = mapped_column(server_default=false())
     at: Mapped[Moment]
     undo_until: Mapped[Moment]
     ended_key: Mapped[str | None]
