@@ -31,6 +31,7 @@ from bot.sending import Gateways
 from bot.settings import Settings
 from bot.short_way import ShortWaySite
 from bot.ticker import Ticker
+from bot.webhooks import Webhooks
 from bot.wechat.callback import WeChatCallbacks
 from bot.wechat.gateway import wechat_gateway
 from bot.wechat.parse import warm_up
@@ -121,6 +122,9 @@ class Service:
                 rosters = Rosters(self.database, self._gateways.wecom, settings.deliver, clock, self._metrics)
                 loops.append(("roster", rosters.run()))
             loops.append(("pull", puller.run(self.cache.subscribe(PULL))))
+            notice_days = settings.api.lapse_notice_days
+            webhooks = Webhooks(self.database, lambda: self.brand().programme, clock, notice_days)
+            loops.append(("webhooks", webhooks.run()))
         if "tick" in self.parts:
             ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX))
             loops.append(("tick", ticker.run()))
@@ -215,7 +219,8 @@ class Service:
 
 def withdrawn(session: Session, rows: Sequence[Leased], now: datetime) -> dict[int, str]:
     """Consent once more when sending: follow-ups of people who have opted out meanwhile."""
-    return sop.withdrawn(session, [(row.id, row.member_id) for row in rows if row.is_follow_up], now)
+    gone = sop.prune_masses(session, rows)
+    return gone | sop.withdrawn(session, [(row.id, row.member_id) for row in rows if row.is_follow_up], now)
 
 
 def _cache(settings: Settings, clock: Clock) -> Cache:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, RootModel
 from bot.settings import Settings
 from bot.yaml_files import ConfigError, read, read_folder
 from handlers.brand import Brand, DialogRules, Restraint, Staff
+from handlers.followup.definition import Sop, Sops
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from handlers.talk.replies import Replies, ReplyError
 from intents import shelf
@@ -131,6 +132,17 @@ def read_replies(config: Path) -> Replies:
     return replies
 
 
+def read_sops(config: Path, programme: Programme, scenarios: frozenset[str], adapters: frozenset[str]) -> Sops:
+    """Every follow-up, checked against what it names; raises `ConfigError`."""
+    folder = config / "followups"
+    sops = Sops(read_folder(folder, Sop))
+    problems = sops.problems(scenarios, frozenset(reward.id for reward in programme.rewards), adapters)
+    found = [f"{folder}/{problem}" for problem in problems]
+    if found:
+        raise ConfigError(found)
+    return sops
+
+
 def load_classifier(models: Path, lexicon: tuple[str, ...]) -> Classifier:
     """The promoted model; where there is none or it is broken, cues and keywords with an alarm in the log."""
     try:
@@ -170,11 +182,19 @@ def load_brand(settings: Settings) -> Brand:
             quiet_from_h=rules.quiet_from_h,
             quiet_to_h=rules.quiet_to_h,
             per_day=rules.per_day,
+            per_week=rules.per_week,
+            per_month=rules.per_month,
+            mass_per_month=rules.mass_per_month,
+            kf_per_window=rules.kf_per_window,
+            quiet_weekends=rules.quiet_weekends,
+            allow=frozenset(rules.allow),
+            deny=frozenset(rules.deny),
             same_within=timedelta(days=rules.same_within_days),
             later=timedelta(minutes=rules.later_min),
             no_selling_after_complaint=timedelta(hours=rules.no_selling_after_complaint_h),
             zone=ZoneInfo(rules.timezone),
         ),
+        sops=read_sops(config, programme, frozenset(scenarios), frozenset(rules.adapters)),
     )
 
 

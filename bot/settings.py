@@ -129,16 +129,31 @@ class Dialog(_Section):
     human_pause_min: int = 30
 
 
+class Adapter(_Section):
+    """A system of the brand that calls or sends SMS for follow-ups; every request to it is signed with the secret."""
+
+    url: str
+    secret: SecretStr = SecretStr("")
+
+
 class FollowUp(_Section):
-    """Restraint: when and how often a rep is prompted about one customer."""
+    """Restraint: when and how often a customer is touched; `adapters` are systems that call or send SMS."""
 
     quiet_from_h: int = Field(default=21, ge=0, le=23)
     quiet_to_h: int = Field(default=9, ge=0, le=23)
     per_day: int = 2
+    per_week: int = 5
+    per_month: int = 12
+    mass_per_month: int = 4
+    kf_per_window: int = Field(default=3, ge=0, le=5)
+    quiet_weekends: bool = False
+    allow: list[str] = []
+    deny: list[str] = []
     same_within_days: int = 7
     later_min: int = 120
     no_selling_after_complaint_h: int = 72
     timezone: str = "Asia/Shanghai"
+    adapters: dict[str, Adapter] = {}
 
     @field_validator("timezone")
     @classmethod
@@ -156,6 +171,14 @@ class Api(_Section):
     api_keys: dict[str, SecretStr] = {}
     requests_per_s: int = Field(default=200, ge=1)
     """Counted over ten seconds, so that a till that was offline may catch up in a burst."""
+    lapse_notice_days: int = Field(default=7, ge=1, le=365)
+    """How long before points lapse the webhook points.about_to_lapse is sent."""
+
+
+class Identity(_Section):
+    """How people are recognised: phones are kept only as hashes keyed with this secret, which must never change."""
+
+    secret: SecretStr = SecretStr("")
 
 
 class Paths(_Section):
@@ -187,6 +210,7 @@ class Settings(BaseSettings):
     dialog: Dialog = Dialog()
     followup: FollowUp = FollowUp()
     api: Api = Api()
+    identity: Identity = Identity()
     paths: Paths = Paths()
     log: Log = Log()
 

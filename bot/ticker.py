@@ -12,7 +12,7 @@ from bot.brands import BrandHolder
 from bot.clock import Clock
 from bot.database import Database
 from bot.work_metrics import WorkMetrics
-from handlers.followup import sop
+from handlers.followup import entries, sop, sources, sweeps
 from handlers.talk import inbox, outbox
 from loyalty.ledger import expire_due, release_due_holds
 
@@ -50,6 +50,8 @@ class Ticker:
     def tick(self) -> None:
         """Do what is due now."""
         now = self._clock()
+        while self._hear(now) == TIMERS_PER_CLAIM:
+            pass
         while self._fire(now) == TIMERS_PER_CLAIM:
             pass
         self._measure()
@@ -65,7 +67,25 @@ class Ticker:
             self._on_fired()
         return taken
 
+    def _hear(self, now: datetime) -> int:
+        """What has happened since: read from its sources, then let set off and wake follow-ups."""
+        with self._database.transaction() as session:
+            sources.follow(session, self._brand(), now, TIMERS_PER_CLAIM)
+        with self._database.transaction() as session:
+            taken, cards = entries.take_happenings(session, self._brand(), now, TIMERS_PER_CLAIM)
+            outbox.add(session, cards, now)
+        if cards:
+            self._on_fired()
+        return taken
+
+    def _enter_by_date(self, now: datetime) -> None:
+        """Whom the calendar lets in today; a sweep that was made today is not made again."""
+        for sweep in sweeps.due(self._brand(), now):
+            with self._database.transaction() as session:
+                sweeps.make(session, self._brand(), sweep, now)
+
     def _sweep(self, now: datetime) -> None:
+        self._enter_by_date(now)
         with self._database.transaction() as session:
             release_due_holds(session, now)
         with self._database.transaction() as session:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from handlers.followup.definition import Sops
 from handlers.talk.replies import Replies
 from intents.classifier import Verdict
 from intents.scenarios import Scenario
@@ -41,12 +42,23 @@ class DialogRules:
 
 @dataclass(frozen=True, slots=True)
 class Restraint:
-    """When a rep may be prompted about a customer, and how often; hours are local to `zone`."""
+    """When a customer may be touched, and how often; hours are local to `zone`.
+
+    `allow` and `deny` hold external_userids: with `allow` nobody else is touched, whom `deny` names never is.
+    `kf_per_window` leaves room for answers in the five messages 微信客服 takes in 48 hours.
+    """
 
     quiet_from_h: int = 21
     quiet_to_h: int = 9
     per_day: int = 2
     same_within: timedelta = timedelta(days=7)
+    per_week: int = 5
+    per_month: int = 12
+    mass_per_month: int = 4
+    kf_per_window: int = 3
+    quiet_weekends: bool = False
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
     later: timedelta = timedelta(minutes=120)
     no_selling_after_complaint: timedelta = timedelta(hours=72)
     zone: ZoneInfo = SHANGHAI
@@ -63,6 +75,7 @@ class Brand:
     staff: Staff = field(default_factory=Staff)
     dialog: DialogRules = field(default_factory=DialogRules)
     restraint: Restraint = field(default_factory=Restraint)
+    sops: Sops = field(default_factory=Sops)
 
     def title(self, scenario_id: str) -> str:
         """The Chinese name of a scenario."""

@@ -109,7 +109,7 @@ class Stage:
                 notes.append(("acted", "handed over to a person"))
             case OptOut():
                 customers.opt_out(self.session, turn.member_id, self.now)
-                stop_runs(self.session, [turn.member_id], "客户选择了勿扰", self.now)
+                stop_runs(self.session, [turn.member_id], "客户选择了勿扰", self.now, turn.brand)
                 self.facts.forget_people()
                 notes.append(("acted", "opted out"))
             case OptIn():

@@ -2,205 +2,169 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from hashlib import sha256
-from typing import Any, Final
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
-import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
-from handlers.followup.caps import SELLING, Decision, Touched, decide
-from handlers.followup.tables import RunRow, TimerRow, TouchRow
+from handlers.followup import steps, words
+from handlers.followup.caps import KINDS, Decision
+from handlers.followup.definition import Prompt, Sop
+from handlers.followup.engine import Engine, by_importance
+from handlers.followup.entries import BUSY, follow_on
+from handlers.followup.runs import LIVE, SLOTS, Journal, Occasion, Run, read_runs
+from handlers.followup.tables import RunRow, TimerRow
 from handlers.talk import effects
-from handlers.talk.outbox import Outgoing
+from handlers.talk.outbox import Leased, Outgoing
 from loyalty.customers import profiles
-from loyalty.orders import purchases
 from loyalty.storage import among
-from loyalty.writing import write_rows
 
-BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 3, "no"), ("稍后提醒", 2, "later"))
 CHOSEN: Final = {"done": "已发送", "no": "不合适", "later": "稍后提醒"}
-LOOK_BACK: Final = timedelta(days=35)
-MOST_PROMPTS: Final = 3
+PARKED: Final = 2
+"""The state of a timer whose follow-up is paused."""
 
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """What set a follow-up off: everything the card shows and a correction needs."""
-
-    sop: str
-    member_id: int
-    rep: str
-    message_key: str
-    title: str
-    said: str
-    where: str
-    why: str
-    quote: str
-    name: str = ""
-    rows: tuple[tuple[str, str], ...] = ()
-    private: bool = False
-    trace: str = ""
-    also_to: str = ""
-
-    @property
-    def task(self) -> str:
-        """The name of the run: the same message sets the same follow-up off once."""
-        return f"{self.sop}-{sha256(self.message_key.encode()).hexdigest()[:16]}"
+__all__ = ["FollowUps", "Occasion", "fire_due", "stop_runs", "tap", "withdrawn"]
 
 
 class FollowUps:
-    """The follow-ups of one batch: decided in memory, written set-based when the batch ends."""
+    """The follow-ups that messages of one batch set off: decided in memory, written set-based when the batch ends."""
 
     def __init__(self, session: Session, members: Collection[int], brand: Brand, now: datetime) -> None:
-        self._session, self._members, self._brand, self._now = session, members, brand, now
-        self._touched: dict[int, list[Touched]] | None = None
-        self._runs: list[dict[str, Any]] = []
-        self._timers: list[dict[str, Any]] = []
-        self._touches: list[dict[str, Any]] = []
-        self._cards: list[Outgoing] = []
+        self._engine, self._brand, self._now = Engine(session, members, brand, now), brand, now
 
     def start(self, occasion: Occasion, opted_out: bool) -> Decision:
         """Prompt the rep, put it off or keep still, by the rules of restraint; the decision is stored."""
-        touches = self._touches_of(occasion.member_id)
-        last_at = max((touch.at for touch in touches if touch.sop == occasion.sop), default=None)
-        decision = decide(occasion.sop, opted_out, touches, self._brand.restraint, self._now, last_at)
-        if decision.outcome != "skipped" and not occasion.rep:
-            decision = Decision("skipped", "没有可提醒的导购: 请设置 wecom.default_rep")
-        state = {"sent": "prompted", "deferred": "open", "skipped": "skipped"}[decision.outcome]
-        self._runs.append(_run_values(occasion, state, self._now))
-        self._note(occasion.task, occasion.sop, occasion.member_id, occasion.rep, decision)
-        if decision.outcome == "sent":
-            touches.append(Touched(occasion.sop, self._now))
-            self._cards += cards_of(occasion, 1)
-        elif decision.until is not None:
-            self._timers.append({"key": f"{occasion.task}@1", "task": occasion.task, "due_at": decision.until})
+        set_off = [sop for sop, _ in self._brand.sops.set_off_by(f"scenario:{occasion.sop}")]
+        engine, first = self._engine, next(iter(set_off), None)
+        for sop in set_off[1:]:
+            self._begin_later(sop, occasion)
+        run = self._run(first.id if first else occasion.sop, occasion)
+        if first is not None and engine.is_paused(first.id):
+            decision = Decision("skipped", "SOP 已暂停")
+            run.state = "skipped"
+            engine.journal.note(run, decision)
+            engine.journal.keep(run)
+        elif first is not None and not _is_plain(first):
+            decision = self._begin_later(first, occasion)
+        else:
+            asked = first.steps[0].prompt if first else None
+            decision = self._prompt(run, asked or Prompt(also_to="supervisor" if occasion.also_to else ""), opted_out)
         return decision
+
+    def hear(self, scenario: str, occasion: Occasion) -> None:
+        """A scenario whose own answer prompts nobody: what is set off by it begins with the next tick."""
+        for sop, _ in self._brand.sops.set_off_by(f"scenario:{scenario}"):
+            self._begin_later(sop, occasion)
 
     def flush(self) -> list[Outgoing]:
         """Write runs, timers and touches; gives back the cards that go to the outbox."""
-        for table, rows in ((RunRow, self._runs), (TimerRow, self._timers), (TouchRow, self._touches)):
-            write_rows(self._session, table, rows)
-        return self._cards
+        return self._engine.flush()
 
-    def _touches_of(self, member_id: int) -> list[Touched]:
-        if self._touched is None:
-            self._touched = read_touches(self._session, self._members, self._now)
-        return self._touched[member_id]
+    def _prompt(self, run: Run, asked: Prompt, opted_out: bool) -> Decision:
+        engine = self._engine
+        sop = engine.sop(run.sop)
+        rests = (sop.kind if sop else KINDS.get(run.sop)) == "selling"
+        decision = engine.may(run, "rep", opted_out, rests)
+        if decision.outcome != "skipped" and not run.rep:
+            decision = Decision("skipped", steps.NO_REP)
+        text = run.occasion.quote
+        if asked.text:
+            text = words.choose(asked.text, engine.facts(run))
+        engine.journal.keep(run)
+        if steps.card(engine, run, asked, text, decision).refused:
+            run.state = "skipped"
+        return decision
 
-    def _note(self, task: str, sop: str, member_id: int, rep: str, decision: Decision) -> None:
-        self._touches.append(_touch_values(task, sop, member_id, rep, decision, self._now))
+    def _begin_later(self, sop: Sop, occasion: Occasion) -> Decision:
+        run = self._run(sop.id, occasion)
+        self._engine.journal.plan(run, self._now)
+        return Decision("deferred", f"进入 SOP “{sop.title}”, 从第一步开始", self._now)
 
-
-def read_touches(session: Session, members: Collection[int], now: datetime) -> dict[int, list[Touched]]:
-    """The touches that were sent to these members lately."""
-    rows = session.execute(
-        select(TouchRow.member_id, TouchRow.sop, TouchRow.at).where(
-            among(TouchRow.member_id, members), TouchRow.decision == "sent", TouchRow.at > now - LOOK_BACK
-        )
-    )
-    touched: dict[int, list[Touched]] = defaultdict(list)
-    for row in rows:
-        touched[row.member_id].append(Touched(row.sop, row.at))
-    return touched
-
-
-def cards_of(occasion: Occasion, count: int) -> list[Outgoing]:
-    """The card for the rep, the `count`-th of this run; a complaint goes to the supervisor as well."""
-    rows = [("客户", occasion.name or "未留名"), ("在哪说的", occasion.where), ("为什么", occasion.why)]
-    rows += list(occasion.rows)
-    if occasion.private:
-        rows.append(("注意", "只可私聊, 勿发到群里"))
-    title = f"{occasion.title} · {occasion.name or '客户'}"
-    receivers = [occasion.rep, occasion.also_to] if occasion.also_to != occasion.rep else [occasion.rep]
-    return [
-        effects.card(
-            f"card:{occasion.task}@{count}:{userid}", userid, f"{occasion.task}@{count}@{place}",
-            title, f"“{occasion.said}”", occasion.quote, rows, BUTTONS, occasion.member_id,
-            is_follow_up=occasion.sop in SELLING, trace=occasion.trace,
-        )
-        for place, userid in enumerate(filter(None, receivers))
-    ]  # fmt: skip
+    def _run(self, name: str, occasion: Occasion) -> Run:
+        found = replace(occasion, sop=name, scenario=occasion.scenario or occasion.sop)
+        return Run(found, occasion.rep, self._now)
 
 
-def fire_due(session: Session, brand: Brand, now: datetime, limit: int) -> tuple[int, list[Outgoing]]:
-    """Fire the timers that are due: facts first, then restraint, then a card or a skipped row with its reason.
+def fire_due(
+    session: Session, brand: Brand, now: datetime, limit: int, slots: Sequence[int] = range(SLOTS)
+) -> tuple[int, list[Outgoing]]:
+    """Fire the timers that are due: facts first, then restraint, then an effect or a skipped row with its reason.
 
-    Gives the number of timers taken and the cards for the outbox.
+    Gives the number of timers taken and what goes to the outbox. `slots` are the lanes this worker looks after.
     """
-    timers = session.execute(
-        select(TimerRow.id, TimerRow.key, TimerRow.task)
-        .where(TimerRow.state == 0, TimerRow.due_at <= now)
-        .order_by(TimerRow.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    timers = _claim(session, now, limit, slots)
     if not timers:
         return 0, []
-    session.execute(update(TimerRow).where(TimerRow.id.in_([row.id for row in timers])).values(state=1))
-    runs = session.scalars(
-        select(RunRow).where(RunRow.task.in_({row.task for row in timers}), RunRow.state == "open").with_for_update()
-    ).all()
-    members = {run.member_id for run in runs}
-    touched = read_touches(session, members, now)
-    known = profiles(session, members)
-    bought = purchases(session, members)
-    cards: list[Outgoing] = []
-    for run in runs:
-        bought_at = max((purchase.at for purchase in bought.get(run.member_id, ())), default=None)
-        opted_out = known[run.member_id].opted_out_at is not None
-        decision = _decide_again(run, brand, touched[run.member_id], bought_at, opted_out, now)
-        cards += _fire(session, run, decision, now)
-        if decision.outcome == "sent":
-            touched[run.member_id].append(Touched(run.sop, now))
-    return len(timers), cards
+    session.execute(update(TimerRow).where(among(TimerRow.id, [row[0] for row in timers])).values(state=1))
+    keys = {row[1]: row[0] for row in timers}
+    runs = read_runs(session, {row[2] for row in timers})
+    due = [run for run in runs.values() if f"{run.task}@{run.moves}" in keys]
+    engine = Engine(session, {run.member_id for run in due}, brand, now, competes=True)
+    parked = [run for run in due if engine.is_paused(run.sop)]
+    if parked:
+        held = [keys[f"{run.task}@{run.moves}"] for run in parked]
+        session.execute(update(TimerRow).where(among(TimerRow.id, held)).values(state=PARKED))
+    for run in by_importance(brand, [run for run in due if not engine.is_paused(run.sop)]):
+        if run.sop in brand.sops.by_id:
+            engine.advance(run)
+        else:
+            _fire_plain(engine, run)
+    follow_on(engine)
+    return len(timers), engine.flush()
 
 
 def tap(
     session: Session, task_id: str, button: str, by: str, response_code: str, brand: Brand, now: datetime
 ) -> tuple[str, list[Outgoing], Occasion | None]:
-    """A rep tapped a card: the state it leads to, the update of the card, and the occasion for a correction.
+    """A rep tapped a card: the state it leads to, what goes out, and the occasion for a correction.
 
     The same tap twice, or a tap by a colleague on a card that was answered, changes nothing but that card's look.
     """
-    run = session.scalar(select(RunRow).where(RunRow.task == task_id.split("@")[0]).with_for_update())
-    if run is None or button not in CHOSEN:
+    task = task_id.split("@")[0]
+    state = session.scalar(select(RunRow.state).where(RunRow.task == task))
+    if state is None or button not in CHOSEN:
         return "unknown", [], None
     update_card = effects.card_update(f"update:{task_id}:{by}:{response_code}", by, response_code, CHOSEN[button])
-    if run.state != "prompted":
-        return run.state, [update_card], None
-    occasion = occasion_of(run)
-    run.state = {"done": "done", "no": "dismissed", "later": "open"}[button]
-    run.changed_at = now
-    until = None
-    if button == "later":
-        until = now + brand.restraint.later
-        values = {"key": f"{run.task}@{run.prompts + 1}", "task": run.task, "due_at": until}
-        session.execute(insert(TimerRow), [values])
-    session.flush()
-    reason = {"done": "导购已发送", "no": "导购认为不合适", "later": "导购选择稍后提醒"}[button]
+    run = read_runs(session, [task], ("prompted",)).get(task)
+    if run is None:
+        return state, [update_card], None
+    occasion = run.occasion
+    engine = Engine(session, [run.member_id], brand, now)
     outcome = {"done": "done", "no": "dismissed", "later": "deferred"}[button]
-    touch = _touch_values(run.task, run.sop, run.member_id, by, Decision(outcome, reason, until), now)
-    session.execute(insert(TouchRow), [touch])
-    return run.state, [update_card], occasion
+    reason = {"done": "导购已发送", "no": "导购认为不合适", "later": "导购选择稍后提醒"}[button]
+    until = now + brand.restraint.later if button == "later" else None
+    engine.journal.note(run, Decision(outcome, reason, until), "rep", by=by)
+    if until is not None:
+        engine.wait(run, until)
+    elif button == "no":
+        run.state = "dismissed"
+        engine.end(run)
+    else:
+        _go_on(engine, run)
+    follow_on(engine)
+    return run.state, [update_card, *engine.flush()], occasion
 
 
-def stop_runs(session: Session, member_ids: Collection[int], reason: str, now: datetime) -> None:
-    """End what has not been prompted yet for these members, with the reason."""
-    runs = session.execute(
-        update(RunRow)
-        .where(RunRow.member_id.in_(list(member_ids)), RunRow.state == "open", RunRow.sop.in_(sorted(SELLING)))
-        .values(state="stopped", changed_at=now)
-        .returning(RunRow.task, RunRow.sop, RunRow.member_id, RunRow.rep)
+def stop_runs(session: Session, member_ids: Collection[int], reason: str, now: datetime, brand: Brand) -> None:
+    """End what sells or cares and has not been prompted yet for these members, with the reason."""
+    rows = session.execute(
+        select(RunRow.task, RunRow.sop).where(among(RunRow.member_id, member_ids), RunRow.state.in_(BUSY))
     ).all()
-    rows = [_touch_values(r.task, r.sop, r.member_id, r.rep, Decision("skipped", reason), now) for r in runs]
-    if rows:
-        session.execute(insert(TouchRow), rows)
+    files = brand.sops.by_id
+    selling = {row.task for row in rows
+               if (files[row.sop].weighs if row.sop in files else KINDS.get(row.sop) == "selling")}  # fmt: skip
+    if not selling:
+        return
+    journal = Journal(session, now)
+    for run in read_runs(session, selling, LIVE).values():
+        run.state = "stopped"
+        journal.keep(run)
+        journal.note(run, Decision("skipped", reason))
+    journal.flush()
 
 
 def withdrawn(session: Session, rows: Sequence[tuple[int, int | None]], now: datetime) -> dict[int, str]:
@@ -208,58 +172,63 @@ def withdrawn(session: Session, rows: Sequence[tuple[int, int | None]], now: dat
     members = {member for _, member in rows if member is not None}
     known = profiles(session, members) if members else {}
     return {
-        row_id: "客户在发送前选择了勿扰"
+        row_id: GONE
         for row_id, member in rows
         if member is not None and member in known and known[member].opted_out_at is not None
     }
 
 
-def occasion_of(run: RunRow) -> Occasion:
-    """What set this run off, as it was stored."""
-    return msgspec.convert(msgspec.json.decode(run.facts), Occasion)
-
-
-def _decide_again(
-    run: RunRow, brand: Brand, touches: list[Touched], bought_at: datetime | None, opted_out: bool, now: datetime
-) -> Decision:
-    if run.sop == "running_out" and bought_at is not None and bought_at > run.started_at:
-        return Decision("skipped", "客户已经下单, 不再提醒")
-    if run.prompts >= MOST_PROMPTS:
-        return Decision("skipped", f"已提醒 {run.prompts} 次, 不再打扰")
-    if run.prompts:  # the rep asked for this one: it is the same touch, only later
-        touches = [touch for touch in touches if touch.sop != run.sop]
-    return decide(run.sop, opted_out, touches, brand.restraint, now)
-
-
-def _fire(session: Session, run: RunRow, decision: Decision, now: datetime) -> list[Outgoing]:
-    touch = _touch_values(run.task, run.sop, run.member_id, run.rep, decision, now)
-    session.execute(insert(TouchRow), [touch])
-    run.changed_at = now
-    if decision.outcome == "deferred":
-        values = {
-            "key": f"{run.task}@{run.prompts + 1}@{now.timestamp():.0f}",
-            "task": run.task,
-            "due_at": decision.until,
+def prune_masses(session: Session, rows: Sequence[Leased]) -> dict[int, str]:
+    """Take those who opted out meanwhile off 企业群发 tasks; the tasks that nobody is left in, with the reason."""
+    tasks = [row for row in rows if row.kind == "mass_task"]
+    members = {member for row in tasks for member in row.payload["people"].values()}
+    known = profiles(session, members) if members else {}
+    for row in tasks:
+        people = row.payload["people"].items()
+        row.payload["people"] = {
+            name: member for name, member in people if member not in known or known[member].opted_out_at is None
         }
-        session.execute(insert(TimerRow), [values])
-        return []
-    if decision.outcome == "skipped":
+    return {row.id: GONE for row in tasks if not row.payload["people"]}
+
+
+GONE: Final = "客户在发送前选择了勿扰"
+
+
+def _is_plain(sop: Sop) -> bool:
+    """Whether the first step can be decided at once, from what a batch of messages has read anyway."""
+    return sop.steps[0].prompt is not None and sop.audience is None and not sop.entry.once
+
+
+def _go_on(engine: Engine, run: Run) -> None:
+    place = engine.brand.sops.programs.get(run.sop, {}).get(run.step)
+    if place is None or not place.after:
+        run.state = "done"
+        engine.end(run)
+        return
+    run.step, run.again, run.state, run.waits_for = place.after, 0, "open", ""
+    engine.advance(run)
+
+
+def _fire_plain(engine: Engine, run: Run) -> None:
+    """A prompt without a file of its own, such as an answer that was put off."""
+    asked = Prompt(also_to="supervisor" if run.occasion.also_to else "")
+    engine.journal.keep(run)
+    if steps.card(engine, run, asked, run.occasion.quote, engine.may(run, "rep")).refused:
         run.state = "skipped"
-        session.flush()
-        return []
-    run.state, run.prompts = "prompted", run.prompts + 1
-    session.flush()
-    return cards_of(occasion_of(run), run.prompts)
 
 
-def _run_values(occasion: Occasion, state: str, now: datetime) -> dict[str, Any]:
-    return {
-        "sop": occasion.sop, "member_id": occasion.member_id, "task": occasion.task, "rep": occasion.rep,
-        "state": state, "facts": msgspec.json.encode(asdict(occasion)).decode(), "started_at": now,
-        "changed_at": now, "prompts": int(state == "prompted"), "trace": occasion.trace,
-    }  # fmt: skip
-
-
-def _touch_values(task: str, sop: str, member_id: int, rep: str, decision: Decision, now: datetime) -> dict[str, Any]:
-    return {"task": task, "sop": sop, "member_id": member_id, "rep": rep, "decision": decision.outcome,
-            "reason": decision.reason[:200], "at": now}  # fmt: skip
+def _claim(session: Session, now: datetime, limit: int, slots: Sequence[int]) -> list[tuple[int, str, str]]:
+    """Lane by lane, so that the index gives the due ones without looking at those that are not."""
+    found: list[tuple[int, str, str]] = []
+    for slot in slots:
+        if len(found) >= limit:
+            break
+        rows = session.execute(
+            select(TimerRow.id, TimerRow.key, TimerRow.task)
+            .where(TimerRow.state == 0, TimerRow.slot == slot, TimerRow.due_at <= now)
+            .order_by(TimerRow.due_at)
+            .limit(limit - len(found))
+            .with_for_update(skip_locked=True)
+        )
+        found += [(row.id, row.key, row.task) for row in rows]
+    return found

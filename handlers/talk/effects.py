@@ -10,11 +10,19 @@ Kinds and payloads (delivery knows these and no others):
   card_update  touser, response_code, replace_name
   profile      external_userid, channel ("contact" | "kf")            (fetch name and unionid of a customer)
   chat_profile  chat                                                (fetch name and owner of a customer group)
+  welcome      welcome_code, content                                (once, within 20 s of the contact)
+  mass_task    sender, people {external_userid: member}, content, link {title, url}, result_after_h
+  mass_result  msgid, sender, people                                (what became of a mass_task)
+  mark_tag     userid, external_userid, add [name, …], remove [name, …]
+  contact_way  userid, code                                         (a link whose contacts carry the code)
+  adapter      name, body                                           (a signed request to a system of the brand)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from handlers.talk.outbox import Outgoing
 
@@ -98,3 +106,40 @@ def profile(key: str, external_userid: str, channel: str, trace: str = "") -> Ou
 def chat_profile(key: str, chat: str, trace: str = "") -> Outgoing:
     """Ask the platform for a customer group's name and owner."""
     return Outgoing(key, "chat_profile", f"profile:{chat}", {"chat": chat}, trace=trace)
+
+
+def welcome(key: str, welcome_code: str, content: str, member_id: int, trace: str = "") -> Outgoing:
+    """The greeting of a new contact; the code takes one within 20 seconds."""
+    payload = {"welcome_code": welcome_code, "content": content}
+    return Outgoing(key, "welcome", f"welcome:{welcome_code}", payload, member_id, False, trace)
+
+
+def mass_task(
+    key: str, sender: str, people: Mapping[str, int], content: str, link: Mapping[str, str], result_after_h: int
+) -> Outgoing:
+    """A 企业群发 task for `sender` to confirm; `people` are external_userids with their member ids."""
+    payload = {"sender": sender, "people": dict(people), "content": content, "link": dict(link),
+               "result_after_h": result_after_h}  # fmt: skip
+    return Outgoing(key, "mass_task", f"mass:{sender}", payload, None, True)
+
+
+def mass_result(key: str, msgid: str, sender: str, people: Mapping[str, int], due_at: datetime) -> Outgoing:
+    """Ask what became of a 企业群发 task."""
+    payload = {"msgid": msgid, "sender": sender, "people": dict(people)}
+    return Outgoing(key, "mass_result", f"mass:{msgid}", payload, due_at=due_at)
+
+
+def mark_tag(key: str, userid: str, external_userid: str, add: Sequence[str], remove: Sequence[str]) -> Outgoing:
+    """Set and take away corp tags of a customer, by their names."""
+    payload = {"userid": userid, "external_userid": external_userid, "add": list(add), "remove": list(remove)}
+    return Outgoing(key, "mark_tag", f"tag:{external_userid}", payload)
+
+
+def contact_way(key: str, userid: str, code: str) -> Outgoing:
+    """Make a contact-way link of a rep whose new contacts carry `code` as their state."""
+    return Outgoing(key, "contact_way", f"way:{code}", {"userid": userid, "code": code})
+
+
+def adapter(key: str, name: str, body: Mapping[str, Any], member_id: int) -> Outgoing:
+    """A signed request to a system of the brand, such as one that calls or sends SMS."""
+    return Outgoing(key, "adapter", f"adapter:{name}:{member_id}", {"name": name, "body": dict(body)}, member_id, True)

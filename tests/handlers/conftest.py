@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from bot.brands import read_programme, read_replies, read_scenarios
+from bot.brands import read_programme, read_replies, read_scenarios, read_sops
 from bot.database import Database
 from bot.settings import Work
 from bot.work_metrics import WorkMetrics
@@ -160,9 +160,10 @@ class Counter:
 @pytest.fixture(scope="session")
 def sample() -> Brand:
     """The brand of config/ without a model: 刘阳 is the default rep, 王莉 the supervisor."""
+    programme, scenarios = read_programme(CONFIG), read_scenarios(CONFIG)
     return Brand(
-        programme=read_programme(CONFIG), scenarios=read_scenarios(CONFIG), replies=read_replies(CONFIG),
-        understanding=Listener(), staff=Staff("liuyang", "wangli"),
+        programme=programme, scenarios=scenarios, replies=read_replies(CONFIG), understanding=Listener(),
+        staff=Staff("liuyang", "wangli"), sops=read_sops(CONFIG, programme, frozenset(scenarios), frozenset({"sms"})),
     )  # fmt: skip
 
 

@@ -10,9 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handlers.brand import SHANGHAI, Restraint
-from handlers.followup.caps import Touched, decide, quiet_until
+from handlers.followup import caps
+from handlers.followup.caps import KINDS, Ask, Decision, Touched, quiet_until
 
 RULES = Restraint()
+
+
+def decide(
+    sop: str, opted_out: bool, touches: list[Touched], rules: Restraint, now: datetime, last_at: datetime | None = None
+) -> Decision:
+    """What restraint says of the prompt that a scenario asks for."""
+    kind = KINDS.get(sop, "service")
+    return caps.decide(Ask(sop, kind, opted_out, rests=True, last_at=last_at), touches, rules, now)
 
 
 def shanghai(day: int, hour: int, minute: int = 0, second: int = 0) -> datetime:
@@ -123,7 +132,7 @@ def test_the_daily_cap_counts_local_days_and_all_selling() -> None:
     full = decide("running_out", False, today, rules, now)
     assert full.outcome == "skipped" and "每日上限 2" in full.reason
     assert decide("running_out", False, [*yesterday, today[1]], rules, now).outcome == "sent"
-    answers = [Touched("points_query", shanghai(20, 9))] * 5
+    answers = [Touched("points_query", shanghai(20, 9), weighs=False)] * 5
     assert decide("running_out", False, answers, rules, now).outcome == "sent"
 
 
