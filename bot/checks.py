@@ -10,7 +10,7 @@ from bot.settings import Settings, SettingsError, load_settings
 from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
-from intents.scenarios import conflicts
+from intents import lint
 
 
 def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
@@ -27,6 +27,15 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
         except ConfigError as error:
             found += error.problems
     return [*dict.fromkeys(found), *_receivers(settings), *_connection(settings)]
+
+
+def notices(settings: Settings) -> list[str]:
+    """Where more would help though nothing is wrong; empty where the configuration cannot be read."""
+    try:
+        corpus = read_corpus(settings.paths.config, read_programme(settings.paths.config))
+    except ConfigError:
+        return []
+    return lint.notices(corpus.scenarios, corpus.none)
 
 
 def _programme(config: Path) -> Iterable[str]:
@@ -57,7 +66,7 @@ def _scenarios(config: Path) -> Iterable[str]:
 
 def _corpus(config: Path) -> Iterable[str]:
     corpus = read_corpus(config, read_programme(config))
-    for finding in conflicts(corpus.scenarios, corpus.none, corpus.heldout):
+    for finding in lint.conflicts(corpus.scenarios, corpus.none, corpus.heldout):
         yield f"{config}: {finding.place}: {finding.what}; {finding.mend}"
 
 

@@ -86,7 +86,11 @@ class Report:
 
 def evaluate(classifier_fn: Judge, labelled: Sequence[Labelled]) -> Report:
     """Judge every message in one call and count; texts in, one set of scenario ids per text out."""
-    told = classifier_fn([item.text for item in labelled])
+    return report_on(labelled, classifier_fn([item.text for item in labelled]))
+
+
+def report_on(labelled: Sequence[Labelled], told: Sequence[frozenset[str]]) -> Report:
+    """Count what was told of each message against its labels."""
     if len(told) != len(labelled):
         raise ValueError(f"{len(told)} verdicts for {len(labelled)} messages; give one each")
     pairs = list(zip(labelled, told, strict=True))

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from intents.scenarios import SCENARIO_IDS, Labelled, Scenario, conflicts, training_set
+from intents.lint import conflicts, notices
+from intents.scenarios import SCENARIO_IDS, Labelled, Scenario, training_set
 
 
 def scenario(name: str, *examples: object, unlike: tuple[str, ...] = ()) -> Scenario:
@@ -14,10 +15,11 @@ def scenario(name: str, *examples: object, unlike: tuple[str, ...] = ()) -> Scen
 
 def many(word: str, count: int) -> list[str]:
     """That many distinct sentences."""
-    return [f"{word}{at}号" for at in range(count)]
+    return [f"{word}{chr(0x4E00 + at)}{chr(0x6000 + at)}" for at in range(count)]
 
 
 FULL_NONE = many("闲聊", 300)
+LONG = "家里那罐燕麦奶我今天早上看了一眼已经快要见底了呢"
 
 
 def test_strings_and_objects_are_examples() -> None:
@@ -75,6 +77,10 @@ def test_a_clean_set_has_no_findings() -> None:
         ([*many("快吃完", 20), "見底了"], (), FULL_NONE, ["见底了"], "also stands in the examples"),
         (many("快吃完", 20), (), FULL_NONE, ["见底了", "见底了"], "twice"),
         ([*many("快吃完", 20), {"text": "完", "also": ["pionts"]}], (), FULL_NONE, [], "'pionts' is no scenario"),
+        ([*many("快吃完", 20), "见底了", "见底了"], (), FULL_NONE, [], "“见底了” stands there twice"),
+        ([*many("快吃完", 20), "见底了 真的", "见底了,真的!"], (), FULL_NONE, [], "nearly the same (1.00)"),
+        ([*many("快吃完", 20), LONG], (), [*FULL_NONE, LONG.replace("今天", "昨天")], [], "nearly the same (0.8"),
+        ([*many("快吃完", 20), LONG], (), FULL_NONE, [LONG + "吗"], "nearly the same (0.9"),
     ],
 )
 def test_a_fault_in_the_data_is_named(
@@ -102,3 +108,13 @@ def test_two_scenarios_that_claim_one_sentence_are_named() -> None:
 def test_there_are_nineteen_scenarios() -> None:
     """The list of ids is whole and without doubles."""
     assert len(SCENARIO_IDS) == len(set(SCENARIO_IDS)) == 19
+
+
+def test_a_set_that_could_grow_is_noticed_and_no_finding() -> None:
+    """Enough to train and fewer than teach well: told with the figures, apart from the findings."""
+    read = [scenario("running_out", *many("快吃完", 20)), scenario("opt_out", *many("退订", 300))]
+    assert conflicts(read, FULL_NONE, []) == []
+    assert notices(read, FULL_NONE) == [
+        "running_out: 20 examples; 300 teach better",
+        "none: 300 examples; 4500 teach better",
+    ]
