@@ -31,6 +31,7 @@ from bot.command import (
     say,
     settings_in_force,
 )
+from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask
 from bot.schema import SchemaError
@@ -50,6 +51,7 @@ models_app = typer.Typer(no_args_is_help=True, help="The numbered models on the 
 inbox_app = typer.Typer(no_args_is_help=True, help="Messages that were set aside because they fail.")
 app.add_typer(models_app, name="models")
 app.add_typer(inbox_app, name="inbox")
+app.add_typer(imports_app, name="import")
 app.add_typer(keys_app, name="keys")
 
 

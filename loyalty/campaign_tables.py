@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from loyalty.storage import Base, Id, Moment
+from loyalty.storage import PERSONAL, Base, Id, Moment
 
 
 class Activity(Base):
@@ -132,6 +132,7 @@ class Birthday(Base):
     """The day a member celebrates; the year is nobody's business."""
 
     __tablename__ = "birthdays"
+    __table_args__ = {"info": PERSONAL}
 
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), primary_key=True, autoincrement=False)
     month: Mapped[int]

@@ -14,9 +14,6 @@ from sqlalchemy import Column, ColumnElement, Index, Table, Text, UniqueConstrai
 
 from loyalty.storage import Base
 
-PERSONAL: Final[dict[Any, Any]] = {"personal": True}
-"""Mark of a column that an erasure empties, or of a table whose rows it deletes."""
-
 STAYS: Final = {
     "merges": "tells which merges were made",
     "merge_proposals": "read through the merges when listed",

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from loyalty.storage import Base, Id, Moment
+from loyalty.storage import PERSONAL, Base, Id, Moment
 
 
 class Merge(Base):
@@ -51,7 +51,7 @@ class Hint(Base):
     """Something a person shares with others at times (an unverified phone, name and address): never an identity."""
 
     __tablename__ = "hints"
-    __table_args__ = (UniqueConstraint("kind", "value", "member_id"),)
+    __table_args__ = (UniqueConstraint("kind", "value", "member_id"), {"info": PERSONAL})
 
     id: Mapped[Id]
     kind: Mapped[str]
@@ -65,7 +65,7 @@ class MemberTag(Base):
     """A tag on a member as one source set it; sources do not overwrite each other."""
 
     __tablename__ = "member_tags"
-    __table_args__ = (Index(None, "tag", "member_id"),)
+    __table_args__ = (Index(None, "tag", "member_id"), {"info": PERSONAL})
 
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), primary_key=True, autoincrement=False)
     tag: Mapped[str] = mapped_column(primary_key=True)

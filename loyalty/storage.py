@@ -38,6 +38,10 @@ BigId = BigInteger().with_variant(Integer(), "sqlite")
 """64-bit integer; on SQLite INTEGER, so that a primary key is the row id."""
 
 
+PERSONAL: dict[Any, Any] = {"personal": True}
+"""`info` of a column that an erasure empties, or of a table whose rows it deletes."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """A moment in UTC with its zone; a naive datetime is refused at the border."""
 
