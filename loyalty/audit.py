@@ -1,15 +1,16 @@
-"""Looks at the whole ledger and tells everything that does not add up; never raises, never mends."""
+"""Looks at the whole ledger and tells everything that does not add up, or was changed after it was sealed.
+
+Never raises, never mends: `rebuild` does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Select,
-    SQLColumnExpression,
-    cast,
+    case,
     func,
     literal,
     or_,
@@ -18,7 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from loyalty.accounts import AVAILABLE, HELD
+from loyalty.accounts import AVAILABLE, HELD, OWED
+from loyalty.blocks import chain_findings
+from loyalty.rebuild import differences, moved, whole
 from loyalty.tables import PROGRAMME_OWNER, Account, AccountBalance, Hold, Lot, LotUse, Stock, Transfer
 
 MOST_PER_CHECK = 100
@@ -31,21 +34,49 @@ def findings(session: Session) -> list[str]:
 
 
 def _assets_sum_to_zero(session: Session) -> Iterator[str]:
-    moved = _moved().subquery()
+    all_moved = moved().subquery()
     member = select(Account.asset, AccountBalance.balance.label("delta")).join_from(
         AccountBalance, Account, Account.id == AccountBalance.account_id)
-    programme = (select(Account.asset, moved.c.delta).join_from(moved, Account, Account.id == moved.c.account_id)
+    programme = (select(Account.asset, all_moved.c.delta)
+                 .join_from(all_moved, Account, Account.id == all_moved.c.account_id)
                  .where(Account.owner == PROGRAMME_OWNER))
     both = union_all(member, programme).subquery()
-    total = _sum(both.c.delta)
+    total = whole(both.c.delta)
     for row in session.execute(select(both.c.asset, total.label("total")).group_by(both.c.asset).having(total != 0)):
         yield f"asset {row.asset}: the sum over all accounts is {row.total}, not 0"
 
 
-def _balances_follow_transfers(session: Session) -> Iterator[str]:
-    moved = _per_account(_moved())
-    for id, owner, kind, stored, rebuilt in _against_balance(session, moved, Account.owner != PROGRAMME_OWNER):
-        yield f"account {id} ({kind} of member {owner}): balance {stored}, transfers give {rebuilt}"
+def _values_follow_rows(session: Session) -> Iterator[str]:
+    told = {"balance": "account {0.id}: balance {0.stored}, transfers give {0.rebuilt}",
+            "lot": "lot {0.id}: remaining {0.stored}, its uses leave {0.rebuilt}",
+            "hold": "hold {0.id} is {0.stored}, its rows make it {0.rebuilt}"}
+    for each in differences(session, most=MOST_PER_CHECK):
+        yield told[each.what].format(each)
+
+
+def _nothing_below_zero(session: Session) -> Iterator[str]:
+    """Only what is owed is below 0, and it is never above."""
+    wrong = case((Account.kind == OWED, AccountBalance.balance > 0), else_=AccountBalance.balance < 0)
+    rows = session.execute(
+        select(Account.id, Account.owner, Account.kind, AccountBalance.balance)
+        .join(AccountBalance, AccountBalance.account_id == Account.id)
+        .where(Account.owner != PROGRAMME_OWNER, wrong).limit(MOST_PER_CHECK))
+    for row in rows:
+        yield f"account {row.id} ({row.kind} of member {row.owner}) stands at {row.balance}"
+
+
+def _nothing_hangs_in_the_air(session: Session) -> Iterator[str]:
+    """What foreign keys would hold on rows that are not written every day: hot rows have none."""
+    for name, column, needed in (
+        ("transfer", Transfer.debit_id, Account.id), ("transfer", Transfer.credit_id, Account.id),
+        ("lot", Lot.account_id, Account.id), ("lot", Lot.transfer_id, Transfer.id),
+        ("use of a lot", LotUse.lot_id, Lot.id), ("use of a lot", LotUse.transfer_id, Transfer.id),
+        ("use of a lot", LotUse.spend_id, Transfer.id),
+    ):
+        rows = session.execute(select(column).where(~select(needed).where(needed == column).exists())
+                               .distinct().limit(MOST_PER_CHECK))
+        for row in rows:
+            yield f"{name} with {column.key} {row[0]}: there is no such {needed.class_.__tablename__[:-1]}"
 
 
 def _lots_follow_balances(session: Session) -> Iterator[str]:
@@ -62,25 +93,16 @@ def _holds_follow_held(session: Session) -> Iterator[str]:
         yield f"account {id} (held of member {owner}): balance {stored}, pending holds sum to {rebuilt}"
 
 
-def _lots_follow_uses(session: Session) -> Iterator[str]:
-    used = select(LotUse.lot_id, _sum(LotUse.amount).label("used")).group_by(LotUse.lot_id).subquery()
-    left = Lot.amount - func.coalesce(used.c.used, 0)
-    rows = session.execute(
-        select(Lot.id, Lot.remaining, left.label("left")).outerjoin(used, used.c.lot_id == Lot.id)
-        .where(left != Lot.remaining).limit(MOST_PER_CHECK))
-    for row in rows:
-        yield f"lot {row.id}: remaining {row.remaining}, its uses leave {row.left}"
-
-
 def _transfers_follow_uses(session: Session) -> Iterator[str]:
     """What left available came from lots in full; what came to available made a lot or went back to lots."""
-    used = select(LotUse.transfer_id, _sum(LotUse.amount).label("used")).group_by(LotUse.transfer_id).subquery()
+    used = select(LotUse.transfer_id, whole(LotUse.amount).label("used")).group_by(LotUse.transfer_id).subquery()
     debit, credit = aliased(Account), aliased(Account)
     took = func.coalesce(used.c.used, 0)
     made = func.coalesce(Lot.amount, 0)
     wrong = or_(
         (debit.kind == AVAILABLE) & (took != Transfer.amount),
         (credit.kind == AVAILABLE) & (debit.kind != AVAILABLE) & (made - took != Transfer.amount),
+        (credit.kind == AVAILABLE) & (debit.kind == AVAILABLE) & (made != Transfer.amount),
     )
     rows = session.execute(
         select(Transfer.id, Transfer.amount, took.label("took"), made.label("made"))
@@ -119,26 +141,15 @@ def _stock_not_negative(session: Session) -> Iterator[str]:
 
 
 CHECKS: tuple[Callable[[Session], Iterator[str]], ...] = (
-    _assets_sum_to_zero, _balances_follow_transfers, _lots_follow_balances, _holds_follow_held, _lots_follow_uses,
-    _transfers_follow_uses, _sides_share_the_asset, _ends_follow_holds, _stock_not_negative,
+    _assets_sum_to_zero, _values_follow_rows, _nothing_below_zero, _lots_follow_balances, _holds_follow_held,
+    _transfers_follow_uses, _sides_share_the_asset, _ends_follow_holds, _nothing_hangs_in_the_air, _stock_not_negative,
+    chain_findings,
 )
-
-
-def _sum(column: SQLColumnExpression[int]) -> ColumnElement[int]:
-    return cast(func.sum(column), BigInteger)
-
-
-def _moved() -> Select[int, int]:
-    """Every transfer twice: what it took from its debit account and gave to its credit account."""
-    came = select(Transfer.credit_id.label("account_id"), Transfer.amount.label("delta"))
-    went = select(Transfer.debit_id, -Transfer.amount)
-    both = union_all(came, went).subquery()
-    return select(both.c.account_id, both.c.delta)
 
 
 def _per_account(rows: Select[int, int]) -> Select[int, int]:
     each = rows.subquery()
-    return select(each.c.account_id, _sum(each.c.delta).label("total")).group_by(each.c.account_id)
+    return select(each.c.account_id, whole(each.c.delta).label("total")).group_by(each.c.account_id)
 
 
 def _against_balance(session: Session, rebuilt: Select[int, int],

@@ -9,13 +9,13 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, aliased
 
-from loyalty.accounts import ASSETS, AVAILABLE, OWED, AccountName, lock_accounts, open_accounts, owed_by
+from loyalty.accounts import AVAILABLE, AccountName, lock_accounts
 from loyalty.errors import UnknownTransfer
-from loyalty.movements import Movement, Posted, earning, holding, lapsing, moving, releasing, settling, spending
+from loyalty.movements import Movement, Posted, earning, holding, lapsing, releasing, settling, spending
 from loyalty.posting import Batch, post_one
 from loyalty.tables import Account, Hold, Lot, LotUse, Transfer
 
-__all__ = ["Movement", "Posted", "earn", "earning", "expire_due", "hold", "holding", "move_lots", "post", "release",
+__all__ = ["Movement", "Posted", "earn", "earning", "expire_due", "hold", "holding", "post", "release",
            "release_due_holds", "reverse", "settle", "spend", "spending"]
 
 
@@ -81,31 +81,6 @@ def reverse(session: Session, transfer_id: int, *, key: str, at: datetime, reaso
     back_to = AccountName(debit.owner, debit.asset, AVAILABLE) if debit.of_member else debit
     part = whole if amount is None else amount
     return _one(session, Movement(key, credit, back_to, part, reason, ref, reverses=transfer_id), at)
-
-
-def move_lots(session: Session, member_id: int, into: int, *, key: str, at: datetime, reason: str = "merge",
-              assets: Sequence[str] = ASSETS) -> list[Posted]:
-    """Move all a member has to another member, lot by lot, dates kept, and what they owe with it.
-
-    Pending holds stay where they are: released, they come back to the first member; move again then, by another key.
-    """
-    names = [AccountName(who, asset, AVAILABLE) for who in (member_id, into) for asset in assets]
-    accounts = open_accounts(session, names)
-    lock_accounts(session, accounts.values())
-    rows = session.execute(
-        select(Lot.id, Lot.remaining, Lot.expires_at, Lot.available_from, Account.asset)
-        .join(Account, Account.id == Lot.account_id)
-        .where(Account.owner == member_id, Account.kind == AVAILABLE, Account.asset.in_(assets), Lot.remaining > 0)
-        .order_by(Lot.id)
-    ).all()
-    owed = owed_by(session, [accounts[name] for name in names if name.owner == member_id])
-    lots = [moving(row.id, member_id, into, row.remaining, f"{key}:lot:{row.id}", reason, row.asset,
-                   expires_at=row.expires_at, available_from=row.available_from) for row in rows]
-    debts = [Movement(f"{key}:owed:{name.asset}", AccountName(into, name.asset, OWED),
-                      AccountName(member_id, name.asset, OWED), owed[accounts[name]], reason)
-             for name in names if accounts[name] in owed]
-    # The debt goes first, so that what comes repays it.
-    return post(session, debts + lots, at)
 
 
 def expire_due(session: Session, now: datetime, limit: int = 1000) -> int:

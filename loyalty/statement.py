@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, union_all
 from sqlalchemy.orm import Session
 
-from loyalty.accounts import AVAILABLE, AccountName, find_accounts
+from loyalty.accounts import AVAILABLE, OWED, AccountName, find_accounts
+from loyalty.storage import among
 from loyalty.tables import Transfer
 
 
@@ -26,10 +27,11 @@ class Entry:
 def statement(session: Session, member_id: int, asset: str = "points", limit: int = 20, before_id: int | None = None,
               since: datetime | None = None, until: datetime | None = None) -> list[Entry]:
     """Entries newest first, at most `limit`; the next page is before the last `id`; `since` counts, `until` not."""
-    account = find_accounts(session, [name := AccountName(member_id, asset, AVAILABLE)]).get(name)
-    if account is None:
+    accounts = find_accounts(session, [AccountName(member_id, asset, kind) for kind in (AVAILABLE, OWED)]).values()
+    if not accounts:
         return []
-    window: list[ColumnElement[bool]] = []
+    # A repayment moves between the two: nothing came and nothing went.
+    window: list[ColumnElement[bool]] = [~(among(Transfer.debit_id, accounts) & among(Transfer.credit_id, accounts))]
     if before_id is not None:
         window.append(Transfer.id < before_id)
     if since is not None:
@@ -41,6 +43,7 @@ def statement(session: Session, member_id: int, asset: str = "points", limit: in
         select(Transfer.at, delta.label("delta"), Transfer.reason, Transfer.ref, Transfer.id)
         .where(side == account, *window).order_by(Transfer.id.desc()).limit(limit).subquery().select()
         for side, delta in ((Transfer.credit_id, Transfer.amount), (Transfer.debit_id, -Transfer.amount))
+        for account in accounts
     ]
     both = union_all(*sides).subquery()
     rows = session.execute(select(both).order_by(both.c.id.desc()).limit(limit))

@@ -18,6 +18,9 @@ TAMPERINGS = [
     ("UPDATE transfers SET amount = amount - 1 WHERE reason = 'redeem'", "uses sum to"),
     ("UPDATE holds SET state = 'released'", "0 transfers ended it"),
     ("DELETE FROM lot_uses", "uses leave"),
+    ("DELETE FROM lots", "there is no such lot"),
+    ("UPDATE lots SET transfer_id = 99", "no such transfer"),
+    ("UPDATE transfers SET credit_id = 99 WHERE reason = 'redeem'", "no such account"),
     ("UPDATE transfers SET asset = 'growth' WHERE reason = 'order'", "moves growth"),
     ("UPDATE balances SET balance = balance + 1 WHERE balance = 10", "not 0"),
 ]
