@@ -111,7 +111,8 @@ def streak_of(session: Session, programme: Programme, member_id: int, at: dateti
     today = at.astimezone(programme.zone).date()
     last = session.execute(
         select(Activity.day, Activity.streak_days)
-        .where(Activity.member_id == member_id, Activity.kind == "check_in", Activity.state.in_(_DONE))
+        .where(Activity.member_id == member_id, Activity.kind == "check_in", Activity.state.in_(_DONE),
+               Activity.at <= at)
         .order_by(Activity.day.desc(), Activity.id.desc()).limit(1)).first()
     return last.streak_days if last is not None and last.day >= today - timedelta(days=1) else 0
 
