@@ -29,9 +29,6 @@ START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /e
 def _load_all_tables() -> None:
     import handlers.followup.tables
     import handlers.talk.tables  # noqa: F401
-    import loyalty.api_keys
-    import loyalty.people_tables
-    import loyalty.tables  # noqa: F401
 
 
 @pytest.fixture(scope="session")

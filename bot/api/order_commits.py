@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
+from bot.api.orders import OrderTaken
 from bot.api.problems import database_away
 from bot.api.writes import Answer, Raced, Write, again, answer_once, store_answers, stored_answers
 from bot.database import Database, is_transient
 from loyalty.errors import LoyaltyError
-from loyalty.orders import OrderIn, OrderOutcome, record
+from loyalty.orders import OrderIn, OrderOutcome, record, record_many
 from loyalty.programme import Programme
 
 MAX_BATCH = 200
@@ -89,11 +90,9 @@ class OrderCommits:
         with self._database.transaction() as session:
             known = stored_answers(session, [posted.write for posted in batch])
             fresh = [posted for posted, answer in zip(batch, known, strict=True) if answer is None]
-            outcomes = record_all(session, [posted.order for posted in fresh], self._programme(), batch[-1].at)
-            made = [
-                outcome if isinstance(outcome, LoyaltyError) else Answer(*_told(outcome), replayed=False)
-                for outcome in outcomes
-            ]
+            orders = [posted.order for posted in fresh]
+            outcomes = record_many(session, orders, self._programme(), batch[-1].at) if orders else []
+            made: list[Answer | LoyaltyError] = [outcome.error or _answer(outcome) for outcome in outcomes]
             store_answers(session, [
                 (posted.write, answer, posted.at) for posted, answer in zip(fresh, made, strict=True)
                 if isinstance(answer, Answer)
@@ -103,7 +102,8 @@ class OrderCommits:
 
     def _alone(self, posted: _Posted) -> Answer | Exception:
         def work(session: Session) -> tuple[int, dict[str, Any]]:
-            return _told(record(session, posted.order, self._programme(), posted.at))
+            answer = _answer(record(session, posted.order, self._programme(), posted.at))
+            return answer.status, answer.body
 
         def transact() -> Answer:
             with self._database.transaction() as session:
@@ -115,20 +115,8 @@ class OrderCommits:
             return database_away() if is_transient(error) else error
 
 
-def record_all(session: Session, orders: Sequence[OrderIn], programme: Programme,
-               at: datetime) -> list[OrderOutcome | LoyaltyError]:
-    """Outcome or refusal of every order, in the order given."""
-    ends: list[OrderOutcome | LoyaltyError] = []
-    for order in orders:
-        try:
-            ends.append(record(session, order, programme, at))
-        except LoyaltyError as error:
-            ends.append(error)
-    return ends
-
-
-def _told(outcome: OrderOutcome) -> tuple[int, dict[str, Any]]:
-    return (201 if outcome.new else 200), asdict(outcome)
+def _answer(outcome: OrderOutcome) -> Answer:
+    return Answer(201 if outcome.new else 200, OrderTaken.model_validate(outcome).model_dump(), replayed=False)
 
 
 def _settle(done: asyncio.Future[Answer], end: Answer | Exception) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import Field
@@ -49,7 +48,7 @@ class OrderShown(Told):
 def take(session: Session, call: Call[Nothing, Nothing, OrderIn]) -> tuple[int, Told]:
     """A paid order, recorded for itself; the service commits those that come together in one go."""
     outcome = record(session, call.body, call.programme, call.at)
-    return (201 if outcome.new else 200), OrderTaken(**asdict(outcome))
+    return (201 if outcome.new else 200), OrderTaken.model_validate(outcome)
 
 
 def show(session: Session, call: Call[OrderAddress, Nothing, None]) -> tuple[int, Told]:

@@ -10,7 +10,7 @@ from functools import cache
 
 from aiohttp import web
 
-from bot.api import members, openapi, orders, points, redemptions
+from bot.api import members, openapi, orders, points, redemptions, webhooks
 from bot.api.endpoints import Endpoint
 from bot.api.keys import KeyRing
 from bot.api.problems import Problem
@@ -20,7 +20,7 @@ from bot.database import Database
 from loyalty.programme import Programme
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *orders.ENDPOINTS, *members.ENDPOINTS, *points.ENDPOINTS, *redemptions.ENDPOINTS,
+    *orders.ENDPOINTS, *members.ENDPOINTS, *points.ENDPOINTS, *redemptions.ENDPOINTS, *webhooks.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 

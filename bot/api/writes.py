@@ -16,7 +16,7 @@ from bot.database import is_transient
 from loyalty.errors import KeyReused, LoyaltyError
 from loyalty.storage import among
 from loyalty.tables import ApiAnswer, table_of
-from loyalty.writing import insert_new
+from loyalty.writing import insert_many, insert_new
 
 Found = TypeVar("Found")
 TRIES = 4
@@ -93,7 +93,7 @@ def store_answers(session: Session, answers: Sequence[tuple[Write, Answer, datet
     """Keep the answers of writes that are done in this transaction; raises Raced where a key was taken meanwhile."""
     rows = [_row(write, answer.status, answer.body, at)
             for write, answer, at in sorted(answers, key=lambda item: (item[0].client, item[0].key))]
-    if len(insert_new(session, ApiAnswer, rows, ["key"])) < len(rows):
+    if len(insert_many(session, ApiAnswer, rows, ["key"])) < len(rows):
         raise Raced
 
 
