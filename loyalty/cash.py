@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from loyalty.accounts import lock_member
 from loyalty.answers import answer_once
 from loyalty.balances import balance_of
-from loyalty.errors import KeyReused, RefundTooHigh, UnknownCode, UnknownOffer
+from loyalty.errors import KeyReused, OrderBearsLess, RefundTooHigh, UnknownCode, UnknownOffer
 from loyalty.ledger import reverse
 from loyalty.programme import Programme, Reward
 from loyalty.redemptions import Redeemed, redeem
@@ -55,7 +55,7 @@ def put_on_order(session: Session, member_id: int, reward_id: str, pieces: int, 
                  key: str, programme: Programme, at: datetime) -> Redeemed:
     """Spend points on an order at once: the code is used up under its number. Once per key, once per order.
 
-    Raises what `redeem` raises, and RefundTooHigh where the order bears less.
+    Raises what `redeem` raises, and OrderBearsLess.
     """
     lock_member(session, member_id, "points")
     known = session.execute(select(Redemption.key, Redemption.order_ref).where(Redemption.key == key)).first()
@@ -67,7 +67,7 @@ def put_on_order(session: Session, member_id: int, reward_id: str, pieces: int, 
             Redemption.member_id == member_id, Redemption.order_ref == order_ref, Redemption.state == "verified")) or 0
         most = 0 if used else _most_pieces(reward, amount_fen)
         if pieces > most:
-            raise RefundTooHigh(pieces * reward.value_fen, most * reward.value_fen)
+            raise OrderBearsLess(order_ref, pieces, most)
     done = redeem(session, member_id, reward_id, pieces, key, programme, at)
     session.execute(update(_REDEMPTIONS).where(Redemption.id == done.id, Redemption.state == "issued").values(
         state="verified", order_ref=order_ref, ended_key=f"order:{order_ref}", ended_at=at))

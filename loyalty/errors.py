@@ -7,7 +7,8 @@ LoyaltyError
 │   ├── UnknownTransfer    no such transfer or hold
 │   ├── HoldClosed         the hold was settled, released or timed out before
 │   ├── NotReversible      more would be reversed than was moved
-│   └── RefundTooHigh      more would be paid back than the rules leave
+│   ├── RefundTooHigh      more would be paid back than the rules leave
+│   └── UnknownOrder       no such order of this source
 ├── PersonError
 │   ├── UnknownMember
 │   ├── IdentityTaken      the identity belongs to another member
@@ -28,6 +29,7 @@ LoyaltyError
 │   │   └── CodeLapsed     the code's time is over
 │   ├── BadToken           a link's token is forged, foreign or over
 │   ├── CouponRefused      the coupon does not fit the order, or its state forbids it
+│   ├── OrderBearsLess     more points than may go on this order
 │   ├── PlanRefused        the plan does not allow it
 │   ├── TopUpRefused       the amount is outside what the programme takes
 │   └── NotUndoable
@@ -98,6 +100,14 @@ class RefundTooHigh(LedgerError):
     def __init__(self, asked_fen: int, most_fen: int) -> None:
         self.asked_fen, self.most_fen = asked_fen, most_fen
         super().__init__(f"{asked_fen} fen asked back, at most {most_fen} can be")
+
+
+class UnknownOrder(LedgerError):
+    """There is no order under this id of this source."""
+
+    def __init__(self, source: str, external_id: str) -> None:
+        self.source, self.external_id = source, external_id
+        super().__init__(f"no order {external_id!r} of {source!r}; send the order first")
 
 
 class PersonError(LoyaltyError):
@@ -242,6 +252,14 @@ class CouponRefused(RewardError):
     def __init__(self, coupon: str | int, reason: str) -> None:
         self.coupon, self.reason = coupon, reason
         super().__init__(f"coupon {coupon!r}: {reason}")
+
+
+class OrderBearsLess(RewardError):
+    """More would be taken off the order by points than the reward allows on it."""
+
+    def __init__(self, order_ref: str, pieces: int, most: int) -> None:
+        self.order_ref, self.pieces, self.most = order_ref, pieces, most
+        super().__init__(f"{pieces} pieces for order {order_ref!r}, which bears {most}; ask for a quote first")
 
 
 class PlanRefused(RewardError):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from loyalty.lottery import land, roll, seed_hash
@@ -90,7 +90,7 @@ def p_value_of(chi_square: float, degrees: int) -> float:
     return min(1.0, total)
 
 
-def _wrong(row: Row[Any], tables: Mapping[str, Row[Any]]) -> Iterator[str]:
+def _wrong(row: Any, tables: Mapping[str, Any]) -> Iterator[str]:
     table = tables[row.odds_hash]
     if seed_hash(row.seed) != row.seed_hash:
         yield "its seed does not have the hash that was committed"
@@ -108,7 +108,7 @@ def _wrong(row: Row[Any], tables: Mapping[str, Row[Any]]) -> Iterator[str]:
         yield "no chance was spent on it"
 
 
-def _shares(table: Row[Any]) -> dict[str, int]:
+def _shares(table: Any) -> dict[str, int]:
     shares: Counter[str] = Counter({table.consolation: MILLION - sum(share for _, share in table.odds)})
     for prize_id, share in table.odds:
         shares[prize_id] += share
