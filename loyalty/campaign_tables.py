@@ -99,7 +99,7 @@ class BudgetEvent(Base):
 
 
 class TierStanding(Base):
-    """How long a member's tier holds; `due_at` is when it is looked at next, `grace` that the grace period runs."""
+    """A tier that ends: its period runs from `since`, `due_at` is when it is looked at next, `grace` if late."""
 
     __tablename__ = "tier_standings"
 

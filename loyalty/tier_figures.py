@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Select, bindparam, case, cast, func, select
+from sqlalchemy import BigInteger, CompoundSelect, Select, bindparam, cast, func, select, union_all
 from sqlalchemy.orm import Session, aliased
 
 from loyalty.accounts import AVAILABLE, GROWTH, ISSUED
@@ -31,16 +31,29 @@ _REFUNDED_BETWEEN = (
     .where(among(Order.member_id, "members"), Order.paid_at > _FROM, Order.paid_at <= _TO, Refund.at <= _TO)
     .group_by(Order.member_id)
 )
-_ISSUER, _TAKER = aliased(Account), aliased(Account)
-# Gained is what came from the programme, less what was taken back; lapses and merges are no gains or losses.
+
+
+def growth_rows() -> CompoundSelect[Any]:
+    """Growth gained by members (`members`) and taken back (below 0): what came from the programme or returned to it.
+
+    Lapses and what moves between merged members are neither. Begins at the members' accounts, so that indexes serve.
+    """
+    mine, other = aliased(Account), aliased(Account)
+
+    def side(my_id: Any, other_id: Any, sign: int) -> Select[int, datetime, int]:
+        return (
+            select(mine.owner.label("member_id"), Transfer.at.label("at"), (sign * Transfer.amount).label("amount"))
+            .join(Transfer, my_id == mine.id).join(other, other.id == other_id)
+            .where(among(mine.owner, "members"), mine.asset == GROWTH, mine.kind == AVAILABLE, other.kind == ISSUED)
+        )
+
+    return union_all(side(Transfer.credit_id, Transfer.debit_id, 1), side(Transfer.debit_id, Transfer.credit_id, -1))
+
+
+_GAINS = growth_rows().subquery()
 _GROWN_BETWEEN = (
-    select(case((_ISSUER.kind == ISSUED, _TAKER.owner), else_=_ISSUER.owner).label("owner"),
-           cast(func.sum(case((_ISSUER.kind == ISSUED, Transfer.amount), else_=-Transfer.amount)), BigInteger))
-    .join(_ISSUER, _ISSUER.id == Transfer.debit_id).join(_TAKER, _TAKER.id == Transfer.credit_id)
-    .where(Transfer.asset == GROWTH, Transfer.at > _FROM, Transfer.at <= _TO,
-           (among(_TAKER.owner, "members") & (_ISSUER.kind == ISSUED))
-           | (among(_ISSUER.owner, "members") & (_TAKER.kind == ISSUED)))
-    .group_by("owner")
+    select(_GAINS.c.member_id, cast(func.sum(_GAINS.c.amount), BigInteger))
+    .where(_GAINS.c.at > _FROM, _GAINS.c.at <= _TO).group_by(_GAINS.c.member_id)
 )
 
 
@@ -53,7 +66,7 @@ class Figures(NamedTuple):
 
 def figures(session: Session, programme: Programme, member_ids: Collection[int], at: datetime) -> dict[int, Figures]:
     """What counts now for reaching a tier: all of it, or that of the policy's last days."""
-    days = programme.tier_policy.counts_days
+    days = programme.tier_policy.counting_days
     if days is not None:
         return figures_between(session, member_ids, at - timedelta(days=days), at)
     members = {"members": sorted(member_ids)}

@@ -8,17 +8,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from loyalty.accounts import AVAILABLE, GROWTH, ISSUED
 from loyalty.campaign_tables import TierEvent
 from loyalty.customers import profiles
 from loyalty.expiry import last_day
 from loyalty.programme import Programme
 from loyalty.storage import among
-from loyalty.tables import Account, Order, Refund, Transfer
-from loyalty.tier_figures import Figures, figures
+from loyalty.tables import Order, Refund
+from loyalty.tier_figures import Figures, figures, growth_rows
 from loyalty.tiers import (
     DROPPED,
     GRACE,
@@ -30,8 +29,8 @@ from loyalty.tiers import (
     distance,
     judge,
     lower,
-    period_start,
     reach,
+    standing_after,
     write_steps,
 )
 
@@ -115,13 +114,12 @@ def replay(programme: Programme, member_id: int, facts: Sequence[Fact], upto: da
     steps: list[Step] = []
     seen: list[Fact] = []
     standing = Standing(member_id, None, upto, False, None)
-    days = programme.tier_policy.counts_days
+    days = programme.tier_policy.counting_days
     by_moment = [(at, list(group)) for at, group in groupby(sorted(facts), key=lambda fact: fact.at)]
     for at, group in [*by_moment, (upto, [])]:
         while standing.due_at is not None and standing.due_at <= at:
-            held = _held(seen, period_start(programme, standing), standing.due_at)
-            steps.append(judge(programme, standing, held))
-            standing = _standing(steps[-1])
+            steps.append(judge(programme, standing, _held(seen, standing.since, standing.due_at)))
+            standing = standing_after(steps[-1])
         seen += group
         held = _held(seen, None if days is None else at - timedelta(days=days), at)
         back = Figures(-sum(fact.amount_fen for fact in group if fact.amount_fen < 0),
@@ -130,7 +128,7 @@ def replay(programme: Programme, member_id: int, facts: Sequence[Fact], upto: da
                 else reach(programme, member_id, standing.tier, held, at) if group else None)
         if step is not None:
             steps.append(step)
-            standing = _standing(step)
+            standing = standing_after(step)
     return steps
 
 
@@ -141,20 +139,14 @@ def facts_of(session: Session, member_ids: Collection[int], upto: datetime) -> d
         among(Order.member_id, wanted), Order.recorded_at <= upto)
     refunds = (select(Order.member_id, Refund.at, Order.paid_at, Refund.amount_fen)
                .join(Order, Order.id == Refund.order_id).where(among(Order.member_id, wanted), Refund.at <= upto))
-    giver, taker = aliased(Account), aliased(Account)
-    growth = (select(giver.owner, giver.kind, taker.owner, Transfer.at, Transfer.amount)
-              .join(giver, giver.id == Transfer.debit_id).join(taker, taker.id == Transfer.credit_id)
-              .where(Transfer.asset == GROWTH, Transfer.at <= upto, giver.kind.in_((ISSUED, AVAILABLE)),
-                     taker.kind.in_((ISSUED, AVAILABLE)), giver.kind != taker.kind,
-                     or_(among(giver.owner, wanted), among(taker.owner, wanted))))
+    growth = growth_rows().subquery()
     facts: dict[int, list[Fact]] = {}
     for member_id, at, paid_at, amount_fen in session.execute(orders):
         facts.setdefault(member_id, []).append(Fact(at, paid_at, amount_fen, 0))
     for member_id, at, paid_at, amount_fen in session.execute(refunds):
         facts.setdefault(member_id, []).append(Fact(at, paid_at, -amount_fen, 0))
-    for giver_id, giver_kind, taker_id, at, amount in session.execute(growth):
-        gained = giver_kind == ISSUED
-        facts.setdefault(taker_id if gained else giver_id, []).append(Fact(at, at, 0, amount if gained else -amount))
+    for member_id, at, amount in session.execute(select(growth).where(growth.c.at <= upto), {"members": wanted}):
+        facts.setdefault(member_id, []).append(Fact(at, at, 0, amount))
     return facts
 
 
@@ -162,10 +154,6 @@ def _held(seen: Sequence[Fact], since: datetime | None, upto: datetime) -> Figur
     counting = [fact for fact in seen if (since is None or fact.counts_at > since)
                 and (since is None or fact.counts_at <= upto)]
     return Figures(sum(fact.amount_fen for fact in counting), sum(fact.growth for fact in counting))
-
-
-def _standing(step: Step) -> Standing:
-    return Standing(step.member_id, step.new_tier, step.at, step.kind == GRACE, step.due_at)
 
 
 def _line(programme: Programme, step: Step) -> str:

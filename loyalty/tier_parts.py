@@ -38,13 +38,19 @@ class Tier(Part):
 
 
 class TierPolicy(Part):
-    """How long tiers last. Reaching counts the last `counts_days` (none: all time). A tier holds `valid_days` (none:
-    for ever); then it is kept, or after `grace_days` more lost: one step down, or down to what is still reached."""
+    """How long tiers last. Reaching counts the last `counts_days` (none: as long as a tier is valid). A tier holds
+    `valid_days` (none: for ever); then it is kept by what came meanwhile, or after `grace_days` more lost: one step
+    down, or down to what is still reached."""
 
     counts_days: PositiveInt | None = None
     valid_days: PositiveInt | None = None
     grace_days: NonNegativeInt = 0
     drop: Literal["one", "reached"] = "one"
+
+    @property
+    def counting_days(self) -> int | None:
+        """How many days count for reaching: a tier that was lost is not reached again by what is older."""
+        return self.counts_days or self.valid_days
 
 
 def refuse_flat(tiers: Sequence[Tier]) -> None:

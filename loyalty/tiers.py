@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -117,7 +117,7 @@ def settle_due(session: Session, programme: Programme, member_ids: Collection[in
             step = _judge(session, programme, standing)
             steps.append(step)
             if step.due_at is not None and step.due_at <= at:
-                later.append(replace(standing, tier=step.new_tier, grace=step.kind == GRACE, due_at=step.due_at))
+                later.append(standing_after(step))
         due = later
     write_steps(session, steps)
     return steps
@@ -170,8 +170,8 @@ def write_steps(session: Session, steps: Sequence[Step]) -> None:
         by_tier.setdefault(step.new_tier, []).append(id)
     for tier, ids in sorted(by_tier.items(), key=lambda item: item[0] or ""):
         session.execute(update(_MEMBERS).where(among(_MEMBERS.c.id, sorted(ids))).values(tier=tier))
-    dated = [{"member_id": id, "tier": step.new_tier, "since": step.at, "grace": step.kind == GRACE,
-              "due_at": step.due_at} for id, step in sorted(last.items()) if step.due_at is not None]
+    after = [standing_after(step) for _, step in sorted(last.items())]
+    dated = [asdict(standing) for standing in after if standing.due_at is not None]
     ended = [id for id, step in sorted(last.items()) if step.due_at is None and step.kind != REACHED]
     if ended:
         session.execute(delete(_STANDING).where(among(_STANDING.c.member_id, ended)))
@@ -184,17 +184,17 @@ def write_steps(session: Session, steps: Sequence[Step]) -> None:
 
 def counted_from(programme: Programme, at: datetime) -> datetime | None:
     """From when on purchases and growth count for reaching a tier; none: all of them."""
-    days = programme.tier_policy.counts_days
+    days = programme.tier_policy.counting_days
     return None if days is None else at - timedelta(days=days)
 
 
 def judge(programme: Programme, standing: Standing, held: Figures) -> Step:
-    """What becomes of a tier whose period or grace ended, by the figures of that period."""
+    """What becomes of a tier whose period or grace ended, by what came after it was reached or kept last."""
     at, policy = standing.due_at or standing.since, programme.tier_policy
-    rank, start = programme.tier_rank(standing.tier), period_start(programme, standing)
+    rank = programme.tier_rank(standing.tier)
 
     def step(kind: str, new: str | None, days: int | None) -> Step:
-        return Step(standing.member_id, kind, standing.tier, new, held.amount_fen, held.growth, start,
+        return Step(standing.member_id, kind, standing.tier, new, held.amount_fen, held.growth, standing.since,
                     _due(programme, at, days), at)
 
     if rank < 0 or programme.tiers[rank].kept_by(held.amount_fen, held.growth):
@@ -208,16 +208,15 @@ def judge(programme: Programme, standing: Standing, held: Figures) -> Step:
     return step(DROPPED, down, policy.valid_days)
 
 
-def period_start(programme: Programme, standing: Standing) -> datetime:
-    """Since when purchases and growth count for keeping the tier at its due moment."""
-    policy = programme.tier_policy
-    days = (policy.valid_days or 0) + (policy.grace_days if standing.grace else 0)
-    return (standing.due_at or standing.since) - timedelta(days=days)
+def standing_after(step: Step) -> Standing:
+    """How the tier stands after a step; a grace is still of the period before it."""
+    since = step.counted_from if step.kind == GRACE and step.counted_from else step.at
+    return Standing(step.member_id, step.new_tier, since, step.kind == GRACE, step.due_at)
 
 
 def _judge(session: Session, programme: Programme, standing: Standing) -> Step:
     upto = standing.due_at or standing.since
-    held = figures_between(session, [standing.member_id], period_start(programme, standing), upto)
+    held = figures_between(session, [standing.member_id], standing.since, upto)
     return judge(programme, standing, held[standing.member_id])
 
 
