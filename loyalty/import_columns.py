@@ -30,6 +30,8 @@ MEMBER_COLUMNS: Final = IDENTITY_COLUMNS | {
 OTHER_KIND: Final = "id:"
 MARKS: Final = ("_line", "_column", "_what", "_mend")
 """What a file of refused rows has besides its own columns; read again they are passed over."""
+WHOLE_ROW: Final = "row"
+"""The column of a fault that lies in no single cell."""
 
 _yuan = re.compile(r"(?:¥|￥|CNY)? ?([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,10})(?:\.([0-9]{1,2})0*)?(?: ?元)?").fullmatch
 _slashed = re.compile(
@@ -68,6 +70,7 @@ class Header:
         names = {alias.casefold(): name for name, aliases in columns.items() for alias in (name, *aliases)}
         self.cells, self.ignored = list(cells), list[str]()
         self.place: dict[str, int] = {}
+        self.mark = next((place for place, cell in enumerate(cells) if cell == MARKS[1]), None)
         for place, cell in enumerate(cells):
             text = cell.strip()
             name = text if text.startswith(OTHER_KIND) and len(text) > len(OTHER_KIND) else names.get(text.casefold())

@@ -18,6 +18,7 @@ from loyalty.identities import UNVERIFIED_PHONE, Identifier
 from loyalty.import_columns import (
     MEMBER_COLUMNS,
     ORDER_COLUMNS,
+    WHOLE_ROW,
     CellError,
     Header,
     HeaderError,
@@ -96,10 +97,15 @@ class Sheet(Generic[T]):
 
     def _row(self, line: int, cells: list[str] | str) -> Row[T]:
         if isinstance(cells, str):
-            return Row(line, [], None, RowError(line, "row", cells, "write it as CSV again"))
+            return Row(line, [], None, RowError(line, WHOLE_ROW, cells, "write it as CSV again"))
         if len(cells) != len(self.header.cells):
             what = f"{len(cells)} cells under {len(self.header.cells)} columns"
-            return Row(line, cells, None, RowError(line, "row", what, "quote cells that hold a comma or a line break"))
+            return Row(line, cells, None, RowError(line, WHOLE_ROW, what, "quote cells that hold a comma or a line break"))
+        mark = self.header.mark
+        if mark is not None and cells[mark] == WHOLE_ROW:
+            # Its cells were put together as well as could be: only a person knows whether they are right now.
+            mend = "correct the row and empty its _column"
+            return Row(line, cells, None, RowError(line, WHOLE_ROW, "still marked as broken", mend))
         try:
             return Row(line, cells, self._parse(cells), None)
         except CellError as error:
@@ -109,7 +115,7 @@ class Sheet(Generic[T]):
         except ValidationError as error:
             column, what, mend = _first_fault(error)
         except UnicodeEncodeError:
-            column, what, mend = "row", "bytes that are no text", "save the file as UTF-8"
+            column, what, mend = WHOLE_ROW, "bytes that are no text", "save the file as UTF-8"
         return Row(line, cells, None, RowError(line, self.header.called(column), what, mend))
 
 
@@ -120,8 +126,8 @@ def orders_in(lines: Iterable[str], identifier: Identifier, zone: ZoneInfo, sour
         header.need("external_id")
         header.need("paid_at")
         header.need("amount", "amount_fen")
-        if not source:
-            header.need("source")
+        if not source and "source" not in header.place:
+            raise HeaderError("line 1: nothing says where the orders come from; add a column source, or give --source")
         return _order_parser(header, identifier, zone, source)
 
     return Sheet(lines, ORDER_COLUMNS, parser)

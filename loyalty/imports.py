@@ -16,7 +16,7 @@ from loyalty.birthdays import set_birthday
 from loyalty.days import midnight_after
 from loyalty.erasure import digest_of, erased_among
 from loyalty.errors import LoyaltyError
-from loyalty.import_columns import MARKS, RowError
+from loyalty.import_columns import MARKS, WHOLE_ROW, RowError
 from loyalty.import_rows import MemberIn, Row
 from loyalty.ledger import earning, post
 from loyalty.matching import Sighting, recognise
@@ -146,7 +146,10 @@ def rejected_lines(header: Sequence[str], refused: Sequence[tuple[Row[Any], RowE
     if with_header:
         writer.writerow([*(header[place] for place in own), *MARKS])
     for row, error in refused:
-        cells = [row.cells[place] if place < len(row.cells) else "" for place in own]
+        found = row.cells[:len(header)]
+        if len(row.cells) > len(header):
+            found[-1] = ",".join(row.cells[len(header) - 1:])
+        cells = [found[place] if place < len(found) else "" for place in own]
         writer.writerow([*cells, error.line, error.column, error.what, error.mend])
     return text.getvalue()
 
@@ -160,7 +163,7 @@ def _sift(session: Session, rows: Sequence[Row[Any]]) -> tuple[Taken, list[Row[A
         return taken, good
     for row in good:
         if not gone.isdisjoint(row.value.identities):
-            taken.refused.append((row, RowError(row.line, "row", *_FORGOTTEN)))
+            taken.refused.append((row, RowError(row.line, WHOLE_ROW, *_FORGOTTEN)))
     return taken, [row for row in good if gone.isdisjoint(row.value.identities)]
 
 

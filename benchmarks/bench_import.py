@@ -1,0 +1,144 @@
+"""Orders from a CSV file to rows, points and tiers: rows a second, beside the bare reading of the same file.
+
+    python benchmarks/bench_import.py [--orders 60000] [--members 20000] [--rounds 3] [--engine sqlite|postgresql|both]
+
+Synthetic orders of a shop: phone and buyer name, one item, four of five by members seen before. Earning rules of the
+demo programme apply. The floor in the same run: the same rows read by the csv module, hashed and written by one
+prepared INSERT a table (orders, transfers, lots) in the same transactions, without looking anything up.
+PostgreSQL: HUITOU_TEST_POSTGRES or the local server; an own database is made and dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import os
+import random
+import sqlite3
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+
+import handlers.followup.tables
+import handlers.talk.tables  # noqa: F401
+from bot.brands import read_programme
+from bot.database import Database
+from bot.file_imports import ORDERS, Import
+from loyalty.audit import findings
+from loyalty.identities import Identifier
+from loyalty.storage import Base
+
+POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
+NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+def write_orders(path: Path, orders: int, members: int, seed: int) -> None:
+    dice = random.Random(seed)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["订单号", "付款时间", "实付金额", "手机号", "买家昵称", "商品编码", "商品名称", "数量"])
+        for number in range(orders):
+            who = dice.randrange(members)
+            paid = NOON - timedelta(minutes=dice.randrange(500_000))
+            out.writerow([f"{seed}-{number}", f"{paid:%Y-%m-%d %H:%M:%S}", f"{dice.randint(900, 50_000) / 100:.2f}",
+                          f"+86 138{who:08}", f"买家{who}", "QH-30", "挂耳咖啡30包", dice.randint(1, 3)])
+
+
+@contextmanager
+def fresh(engine: str, folder: Path) -> Iterator[Database]:
+    name = f"huitou_bench_{uuid.uuid4().hex[:8]}"
+    if engine == "sqlite":
+        database = Database(f"sqlite:///{folder}/{name}.db")
+        Base.metadata.create_all(database.engine)
+        yield database
+        database.dispose()
+        return
+    with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        database = Database(POSTGRES_URL.rsplit("/", 1)[0] + "/" + name)
+        Base.metadata.create_all(database.engine)
+        try:
+            yield database
+        finally:
+            database.dispose()
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def floor(path: Path, folder: Path) -> float:
+    """Rows a second of three bare inserts a row on SQLite, FULL, 5,000 rows a transaction."""
+    link = sqlite3.connect(folder / f"{uuid.uuid4().hex}.db", isolation_level=None)
+    link.execute("PRAGMA journal_mode=WAL")
+    link.execute("PRAGMA synchronous=FULL")
+    for table in ("orders", "transfers", "lots"):
+        link.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, key TEXT UNIQUE, member TEXT, amount INTEGER)")
+    began, count = time.perf_counter(), 0
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        next(rows)
+        batch: list[tuple[str, str, int]] = []
+        for row in rows:
+            batch.append((row[0], hashlib.sha256(row[3].encode()).hexdigest(), int(float(row[2]) * 100)))
+            if len(batch) == 5000:
+                count += len(batch)
+                _write(link, batch)
+                batch = []
+        _write(link, batch)
+        count += len(batch)
+    link.close()
+    return count / (time.perf_counter() - began)
+
+
+def _write(link: sqlite3.Connection, batch: list[tuple[str, str, int]]) -> None:
+    link.execute("BEGIN IMMEDIATE")
+    for table in ("orders", "transfers", "lots"):
+        link.executemany(f"INSERT INTO {table} (key, member, amount) VALUES (?, ?, ?)", batch)
+    link.execute("COMMIT")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--orders", type=int, default=60_000)
+    parser.add_argument("--members", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--engine", choices=["sqlite", "postgresql", "both"], default="both")
+    options = parser.parse_args()
+    programme, names = read_programme(CONFIG), Identifier("a secret of this bench")
+    engines = ["sqlite", "postgresql"] if options.engine == "both" else [options.engine]
+    rates: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number in range(options.rounds):
+            path = folder / f"orders{number}.csv"
+            write_orders(path, options.orders, options.members, number)
+            began, cpu = time.perf_counter(), time.process_time()
+            sheet = ORDERS.read(path.open(encoding="utf-8", newline=""), names, programme.zone, "tmall")
+            while sheet.chunk(5000):
+                pass
+            rates.setdefault("reading and checking alone", []).append(options.orders / (time.perf_counter() - began))
+            rates.setdefault("floor (bare inserts, SQLite)", []).append(floor(path, folder))
+            for engine in engines:
+                with fresh(engine, folder) as database:
+                    began, cpu = time.perf_counter(), time.process_time()
+                    report = Import(ORDERS, path, database, programme, names, lambda: NOON, "tmall").run()
+                    rates.setdefault(engine, []).append(options.orders / (time.perf_counter() - began))
+                    rates.setdefault(f"{engine}: per CPU second of ours", []).append(
+                        options.orders / (time.process_time() - cpu))
+                    assert report.new == options.orders, report
+                    if number == 0:
+                        with database.reading() as session:
+                            assert not findings(session)
+    for label, found in rates.items():
+        print(f"{label:32} {statistics.median(found):10,.0f} rows/s   ({', '.join(f'{rate:,.0f}' for rate in found)})")
+
+
+if __name__ == "__main__":
+    main()
