@@ -1,4 +1,4 @@
-"""The same features as scikit-learn sees them: what training fits and what serving is held against."""
+"""The features by name, and as scikit-learn sees them: what training counts and what serving is held against."""
 
 from __future__ import annotations
 
@@ -61,4 +61,4 @@ def _vectoriser(block: Block, analyser: Callable[[str], list[str]], fewest: int)
 
 def learner(seed: int, positive_weight: float) -> LinearSVC:
     """The binary model of one label; positives weigh more because they are few."""
-    return LinearSVC(C=0.5, class_weight={True: positive_weight}, random_state=seed, max_iter=3000, tol=1e-3)
+    return LinearSVC(C=1.0, class_weight={True: positive_weight}, random_state=seed, max_iter=3000, tol=1e-2)

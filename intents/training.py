@@ -5,21 +5,26 @@ The same examples, corrections, lexicon and seed give the same arrays to the bit
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
 from intents.classes import class_words
 from intents.errors import TrainingRefused
+from intents.features import BLOCKS
+from intents.lookup import Lookup
 from intents.model import LinearModel
-from intents.pipeline import Analysers, analysers, learner, vectorisers
+from intents.pipeline import analysers, learner
 from intents.scenarios import SCENARIO_IDS, Labelled
-from intents.text import normalise
+from intents.text import normalise_all
 from intents.thresholds import group_threshold, private_threshold
 from intents.words import Cutter, base_dictionary
 
@@ -27,10 +32,7 @@ FOLDS = 5
 CORRECTION_WEIGHT = 3.0
 CLASS_WORD_FREQUENCY = 2000
 FEWEST_PER_LABEL = 3
-# Two needs in one message are rare among examples and common in life: pairs are joined to teach them.
-JOINED_SHARE = 0.2
-_JOINTS = (",", " ", "。", ";", ",对了", ",还有", ",顺便")
-_LONGEST_JOINED = 24
+_THREADS = 2
 
 Progress = Callable[[int, int], None]
 
@@ -53,12 +55,11 @@ class _Stacked:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    union: Any
     weights: NDArray[Any]
     intercepts: NDArray[Any]
 
-    def margins(self, texts: Sequence[str]) -> NDArray[Any]:
-        return np.asarray(self.union.transform(texts) @ self.weights + self.intercepts)
+    def margins(self, features: Any) -> NDArray[Any]:
+        return np.asarray(features @ self.weights + self.intercepts)
 
 
 def train(
@@ -75,19 +76,24 @@ def train(
     jieba's. Raises TrainingRefused where data is too thin.
     """
     rows = _rows(examples, corrections)
-    labels = _labels(rows)
+    labels, texts = _labels(rows), [row.text for row in rows]
     cutter = Cutter(_with_classes(dictionary or base_dictionary()), sorted(set(lexicon)))
-    by_block = analysers(cutter)
     tell = progress or (lambda done, steps: None)
+    steps = FOLDS + 2
+    vocabulary = vocabulary_of(texts, cutter)
+    idf = _idf(texts, vocabulary, cutter)
+    features = _features(texts, vocabulary, idf, cutter)
+    truth, weights = _truth(rows, labels), np.array([row.weight for row in rows])
+    tell(1, steps)
     margins = np.zeros((len(rows), len(labels) + 1))
     for number, held in enumerate(_folds(len(rows), seed)):
-        kept = [row for at, row in enumerate(rows) if at not in held]
-        own = sorted(held)
-        margins[own] = _fit(kept, labels, by_block, seed).margins([rows[at].text for at in own])
-        tell(number + 1, FOLDS + 1)
-    model = _compile(_fit(rows, labels, by_block, seed), labels, cutter, _stack(margins, _truth(rows, labels)))
-    tell(FOLDS + 1, FOLDS + 1)
-    return model
+        kept, own = [at for at in range(len(rows)) if at not in held], sorted(held)
+        margins[own] = _fit(features[kept], truth[kept], weights[kept], seed).margins(features[own])
+        tell(number + 2, steps)
+    fitted = _fit(features, truth, weights, seed)
+    stacked = _stack(margins, truth, labels)
+    tell(steps, steps)
+    return _compile(fitted, labels, vocabulary, idf, cutter, stacked)
 
 
 def _with_classes(dictionary: Mapping[str, int]) -> dict[str, int]:
@@ -99,11 +105,10 @@ def _with_classes(dictionary: Mapping[str, int]) -> dict[str, int]:
 
 def _rows(examples: Sequence[Labelled], corrections: Sequence[Labelled]) -> list[_Row]:
     rows: dict[str, _Row] = {}
-    for item in examples:
-        rows[normalise(item.text)] = _Row(normalise(item.text), item.labels)
     # A correction is the last word on a sentence.
-    for item in corrections:
-        rows[normalise(item.text)] = _Row(normalise(item.text), item.labels, CORRECTION_WEIGHT)
+    for items, weight in ((examples, 1.0), (corrections, CORRECTION_WEIGHT)):
+        for item, text in zip(items, normalise_all([item.text for item in items]), strict=True):
+            rows[text] = _Row(text, item.labels, weight)
     rows.pop("", None)
     return list(rows.values())
 
@@ -137,43 +142,56 @@ def fewest_messages(size: int) -> int:
     return max(1, min(2, size // 1000))
 
 
-def joined(rows: Sequence[_Row], seed: int) -> list[_Row]:
-    """Pairs of short messages as one, labels united; the same seed gives the same pairs."""
-    draw = Random(seed)
-    short = [row for row in rows if len(row.text) <= _LONGEST_JOINED]
-    carrying = [row for row in short if row.labels]
-    if not carrying:
-        return []
-    pairs = []
-    for _ in range(int(len(rows) * JOINED_SHARE)):
-        first, second = draw.choice(carrying), draw.choice(short)
-        if draw.random() < 0.5:
-            first, second = second, first
-        text = first.text + draw.choice(_JOINTS) + second.text
-        pairs.append(_Row(text, first.labels | second.labels, 0.5))
-    return pairs
+def vocabulary_of(texts: Sequence[str], cutter: Cutter) -> tuple[dict[str, int], ...]:
+    """Per block the features of normalised texts that stand in enough of them, numbered through all blocks."""
+    fewest, start, vocabulary = fewest_messages(len(texts)), 0, []
+    for block, analyse in zip(BLOCKS, analysers(cutter).values(), strict=True):
+        messages = Counter(name for text in texts for name in set(analyse(text)))
+        names = sorted(name for name, count in messages.items() if count >= fewest or not block.scaled)
+        vocabulary.append({name: start + at for at, name in enumerate(names)})
+        start += len(names)
+    return tuple(vocabulary)
 
 
-def _fit(rows: Sequence[_Row], labels: tuple[str, ...], by_block: Analysers, seed: int) -> _Fitted:
-    everything = [*rows, *joined(rows, seed)]
-    union = vectorisers(by_block, fewest_messages(len(rows)))
-    features = union.fit_transform([row.text for row in everything]).tocsr()
-    weights_of_rows = np.array([row.weight for row in everything], np.float64)
-    truth = _truth(everything, labels)
+def _idf(texts: Sequence[str], vocabulary: Sequence[dict[str, int]], cutter: Cutter) -> NDArray[np.float32]:
+    """ln((1 + messages) / (1 + messages with it)) + 1, scikit-learn's smoothed form; 1 for what is not weighed."""
+    size = sum(map(len, vocabulary))
+    rows_of = Lookup(vocabulary, np.ones(size, np.float32), cutter).read(texts).rows
+    idf = np.log((1 + len(texts)) / (1 + np.bincount(rows_of, minlength=size))) + 1
+    weighed = np.repeat([block.idf for block in BLOCKS], [len(block) for block in vocabulary])
+    return np.where(weighed, idf, 1.0).astype(np.float32)
+
+
+def _scale(vocabulary: Sequence[dict[str, int]], idf: NDArray[np.float32]) -> NDArray[np.float64]:
+    shares = np.repeat([block.share for block in BLOCKS], [len(block) for block in vocabulary])
+    return np.asarray(idf * shares, np.float64)
+
+
+def _features(
+    texts: Sequence[str], vocabulary: Sequence[dict[str, int]], idf: NDArray[np.float32], cutter: Cutter
+) -> Any:
+    """What serving will see of the texts, as one sparse row each."""
+    present = Lookup(vocabulary, idf, cutter).read(texts)
+    values = present.values * _scale(vocabulary, idf)[present.rows]
+    return csr_matrix((values, present.rows, present.starts), shape=(len(texts), len(idf)))
+
+
+def _fit(features: Any, truth: NDArray[np.bool_], weights: NDArray[Any], seed: int) -> _Fitted:
     # One learner more than labels: does the message carry anything at all?
-    truth = np.column_stack([truth, truth.any(axis=1)])
-    columns, intercepts = [], []
-    for at in range(len(labels) + 1):
-        positives = max(1.0, float(weights_of_rows[truth[:, at]].sum()))
+    columns = np.column_stack([truth, truth.any(axis=1)]).T
+
+    def fit_column(column: NDArray[np.bool_]) -> Any:
+        positives = max(1.0, float(weights[column].sum()))
         # The square root keeps rare labels audible without drowning the none class.
-        weight = float(np.sqrt(weights_of_rows.sum() / positives) / 2.0)
-        fitted = learner(seed, max(1.0, weight)).fit(features, truth[:, at], sample_weight=weights_of_rows)
-        columns.append(fitted.coef_[0])
-        intercepts.append(float(fitted.intercept_[0]))
-    return _Fitted(union, np.array(columns).T, np.array(intercepts))
+        weight = max(1.0, float(np.sqrt(weights.sum() / positives) / 2.0))
+        return learner(seed, weight).fit(features, column, sample_weight=weights)
+
+    with ThreadPoolExecutor(_THREADS) as threads:  # the solver lets go of the interpreter
+        fitted = list(threads.map(fit_column, columns))
+    return _Fitted(np.array([one.coef_[0] for one in fitted]).T, np.array([float(one.intercept_[0]) for one in fitted]))
 
 
-def _stack(margins: NDArray[Any], truth: NDArray[np.bool_]) -> _Stacked:
+def _stack(margins: NDArray[Any], truth: NDArray[np.bool_], labels: Sequence[str]) -> _Stacked:
     """What margins of unseen sentences are worth: how much of its own and of "anything at all" a label takes."""
     own = margins[:, :-1].copy()
     slopes, offsets = [], []
@@ -191,29 +209,28 @@ def _stack(margins: NDArray[Any], truth: NDArray[np.bool_]) -> _Stacked:
         slopes=table[:, 0],
         gates=table[:, 1],
         offsets=np.array(offsets),
-        group=np.array([group_threshold(scores[:, at], truth[:, at], none) for at in places]),
+        group=np.array([group_threshold(labels[at], scores[:, at], truth[:, at], none) for at in places]),
         private=np.array([private_threshold(scores[:, at], truth[:, at]) for at in places]),
     )
 
 
-def _compile(fitted: _Fitted, labels: tuple[str, ...], cutter: Cutter, stacked: _Stacked) -> LinearModel:
-    start, vocabulary, scales, idfs = 0, [], [], []
-    for name, vectoriser in fitted.union.transformer_list:
-        names = [str(word) for word in vectoriser.get_feature_names_out()]
-        vocabulary.append({word: start + at for at, word in enumerate(names)})
-        idf = np.asarray(getattr(vectoriser, "idf_", np.ones(len(names))), np.float64)
-        idfs.append(idf)
-        scales.append(idf * fitted.union.transformer_weights[name])
-        start += len(names)
+def _compile(
+    fitted: _Fitted,
+    labels: tuple[str, ...],
+    vocabulary: tuple[dict[str, int], ...],
+    idf: NDArray[np.float32],
+    cutter: Cutter,
+    stacked: _Stacked,
+) -> LinearModel:
     # The gate is linear too: folded into each label's weights it costs nothing when serving.
     weights = fitted.weights[:, :-1] + fitted.weights[:, -1:] * stacked.gates
     intercepts = fitted.intercepts[:-1] + fitted.intercepts[-1] * stacked.gates
     return LinearModel(
         labels=labels,
-        vocabulary=tuple(vocabulary),
+        vocabulary=vocabulary,
         dictionary=cutter.dictionary,
-        idf=np.concatenate(idfs).astype(np.float32),
-        weights=np.ascontiguousarray(weights * np.concatenate(scales)[:, None], np.float32),
+        idf=idf,
+        weights=np.ascontiguousarray(weights * _scale(vocabulary, idf)[:, None], np.float32),
         intercepts=intercepts.astype(np.float32),
         slopes=stacked.slopes.astype(np.float32),
         offsets=stacked.offsets.astype(np.float32),
