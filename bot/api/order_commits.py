@@ -1,7 +1,8 @@
 """Group commit of orders: whatever is posted at the same time is recorded in one transaction.
 
 A transaction costs the disk a write and the database a dozen round trips, for one order as for a hundred. Under load
-orders come while the batch before them is being committed; they make the next batch. Nobody waits for company.
+orders come while the batch before them is being committed; they make the next batch. A single order waits for nobody,
+a crowd waits at most GATHER_S for company.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ from sqlalchemy.orm import Session
 from bot.api.orders import OrderTaken
 from bot.api.problems import database_away
 from bot.api.writes import Answer, Raced, Write, again, answer_once, store_answers, stored_answers
+from bot.clock import monotonic_s
 from bot.database import Database, is_transient
 from loyalty.errors import LoyaltyError
 from loyalty.orders import OrderIn, OrderOutcome, record, record_many
 from loyalty.programme import Programme
 
 MAX_BATCH = 200
+BUSY = 4
+GATHER_S = 0.004
+GATHER_STEP_S = 0.0005
 log = structlog.get_logger("api")
 
 
@@ -52,7 +57,11 @@ class OrderCommits:
         return await posted.done
 
     async def _drain(self) -> None:
-        while batch := self._next():
+        crowd = 0.0
+        while self._waiting:
+            await self._gather(crowd * 0.75)
+            batch = self._next()
+            crowd = max(0.9 * crowd, len(batch) + len(self._waiting))
             try:
                 ends = await asyncio.to_thread(self._commit, batch)
             except Exception as error:
@@ -60,6 +69,12 @@ class OrderCommits:
                 ends = [error] * len(batch)
             for posted, end in zip(batch, ends, strict=True):
                 _settle(posted.done, end)
+
+    async def _gather(self, enough: float) -> None:
+        """Wait for most of the callers of the moment: they have just been answered and are about to send the next."""
+        until_s = monotonic_s() + GATHER_S
+        while enough > BUSY and len(self._waiting) < enough and monotonic_s() < until_s:
+            await asyncio.sleep(GATHER_STEP_S)
 
     def _next(self) -> list[_Posted]:
         """The next batch, in the order they came; of two with one key the later waits for the answer of the first."""
