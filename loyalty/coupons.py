@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, ScalarSelect, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from loyalty.accounts import lock_member
@@ -191,11 +191,11 @@ def of_source(session: Session, source: str) -> list[CouponEntry]:
 
 def sweep(session: Session, now: datetime, limit: int = 1000) -> int:
     """Free locks that timed out and lapse coupons that are over, at most `limit` of each; how many changed."""
-    locks = _due(Coupon.state == "locked", Coupon.locked_until <= now, Coupon.locked_until, limit)
-    freed = session.execute(update(_COUPONS).where(Coupon.id.in_(locks), Coupon.state == "locked").values(
+    locks = _due(session, Coupon.state == "locked", Coupon.locked_until <= now, Coupon.locked_until, limit)
+    freed = session.execute(update(_COUPONS).where(among(Coupon.id, locks), Coupon.state == "locked").values(
         state="issued", order_ref=None, discount_fen=None, locked_until=None).returning(Coupon.id)).all()
-    over = _due(Coupon.state == "issued", Coupon.expires_at <= now, Coupon.expires_at, limit)
-    lapsed = session.execute(update(_COUPONS).where(Coupon.id.in_(over), Coupon.state == "issued").values(
+    over = _due(session, Coupon.state == "issued", Coupon.expires_at <= now, Coupon.expires_at, limit)
+    lapsed = session.execute(update(_COUPONS).where(among(Coupon.id, over), Coupon.state == "issued").values(
         state="lapsed", ended_at=now).returning(Coupon.id)).all()
     return len(freed) + len(lapsed)
 
@@ -300,10 +300,11 @@ def _move(session: Session, row: Row[Any], guard: ColumnElement[bool], why: str,
     return _entry(moved)
 
 
-def _due(state: ColumnElement[bool], over: ColumnElement[bool], when: InstrumentedAttribute[Any],
-         limit: int) -> ScalarSelect[int]:
-    return (select(Coupon.id).where(state, over).order_by(when, Coupon.id).limit(limit)
-            .with_for_update(skip_locked=True)).scalar_subquery()
+def _due(session: Session, state: ColumnElement[bool], over: ColumnElement[bool], when: InstrumentedAttribute[Any],
+         limit: int) -> list[int]:
+    """Ids read before the update: inside it PostgreSQL may run a limited subquery twice and take more."""
+    return list(session.scalars(select(Coupon.id).where(state, over).order_by(when, Coupon.id).limit(limit)
+                                .with_for_update(skip_locked=True)))
 
 
 def _known(row: Row[Any], key: str, body: str) -> CouponEntry:

@@ -55,8 +55,11 @@ def replay(session: Session, lottery_id: str | None = None) -> Iterator[str]:
         .outerjoin(Transfer, Transfer.key == "draw:" + Draw.key).order_by(Draw.id))
     if lottery_id is not None:
         draws = draws.where(Draw.lottery_id == lottery_id)
-    for row in session.execute(draws.execution_options(yield_per=AT_ONCE)):
-        yield from (f"draw {row.id} of lottery {row.lottery_id}: {wrong}" for wrong in _wrong(row, tables))
+    last = 0
+    while page := session.execute(draws.where(Draw.id > last).limit(AT_ONCE)).all():
+        last = page[-1].id
+        for row in page:
+            yield from (f"draw {row.id} of lottery {row.lottery_id}: {wrong}" for wrong in _wrong(row, tables))
 
 
 def fairness(session: Session, lottery_id: str) -> list[Fairness]:
