@@ -198,10 +198,22 @@ def budget_events(session: Session, after_id: int = 0, limit: int = 100) -> Sequ
                            .limit(limit)).all()
 
 
-def give_back(session: Session, campaign_id: str, points: int) -> None:
-    """Return points that were clawed back to their campaign's budget; never below nothing used."""
-    left = case((_USES.c.points > points, _USES.c.points - points), else_=0)
-    session.execute(update(_USES).where(_USES.c.campaign_id == campaign_id).values(points=left))
+def return_grants(session: Session, order_id: int, of_fen: int, left_before_fen: int, left_fen: int,
+                  at: datetime) -> None:
+    """Take back from caps and budgets what a refund takes back from an order, pro rata; the order must be locked."""
+    rows = session.execute(
+        select(Grant.member_id, Grant.rule_id, Grant.campaign_id, Grant.asset, Grant.day, Grant.amount)
+        .where(Grant.order_id == order_id, Grant.amount > 0)).all()
+    back = [row._asdict() | {"order_id": order_id, "activity_id": None, "cost_fen": 0, "at": at, "amount": -part}
+            for row in rows if (part := row.amount * left_before_fen // of_fen - row.amount * left_fen // of_fen)]
+    insert_rows(session, Grant, back)
+    points: dict[str, int] = defaultdict(int)
+    for row in back:
+        if row["campaign_id"] is not None and row["asset"] == POINTS:
+            points[row["campaign_id"]] -= row["amount"]
+    for campaign_id, amount in sorted(points.items()):
+        left = case((_USES.c.points > amount, _USES.c.points - amount), else_=0)
+        session.execute(update(_USES).where(_USES.c.campaign_id == campaign_id).values(points=left))
 
 
 def _states(programme: Programme, campaign_id: str, budget: Budget, use: _Use) -> list[BudgetState]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from loyalty.storage import PERSONAL, Base, Id, Moment
@@ -39,11 +39,11 @@ class Activity(Base):
 
 
 class Grant(Base):
-    """What a rule or behaviour gave beside the base rate: caps, budgets and costs are counted from these rows."""
+    """What a rule or behaviour gave beside the base rate, below 0 where a refund took it back: caps, budgets and costs
+    are counted from these rows."""
 
     __tablename__ = "grants"
     __table_args__ = (
-        CheckConstraint("amount >= 0", name="amount_not_negative"),
         Index(None, "member_id", "rule_id", "day"),
         Index(None, "campaign_id", "at"),
     )

@@ -14,14 +14,14 @@ from loyalty.accounts import POINTS
 from loyalty.behaviours import Behaviour, Gain
 from loyalty.campaign_tables import Activity, Grant, Referral
 from loyalty.programme import Programme
-from loyalty.tables import Order, PurchaseSummary
+from loyalty.tables import Order, PurchaseSummary, Refund
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignCost:
     """A campaign in figures; `per_new_customer_fen` and `roi` are none where nothing can be divided.
 
-    `revenue_fen` is what its orders brought; `roi` is (margin of that revenue - cost) / cost.
+    `revenue_fen` is what its orders brought less refunds; `roi` is (margin of that revenue - cost) / cost.
     """
 
     campaign_id: str
@@ -91,12 +91,16 @@ def campaign_cost(session: Session, programme: Programme, campaign_id: str, upto
     sales = session.execute(
         select(func.count(), cast(func.coalesce(func.sum(Order.amount_fen), 0), BigInteger))
         .where(Order.recorded_at <= upto, Order.id.in_(moved) | Order.member_id.in_(brought))).one()
+    refunded = session.scalar(
+        select(cast(func.coalesce(func.sum(Refund.amount_fen), 0), BigInteger)).join(Order, Order.id == Refund.order_id)
+        .where(Refund.at <= upto, Order.recorded_at <= upto, Order.id.in_(moved) | Order.member_id.in_(brought))) or 0
+    revenue_fen = sales[1] - refunded
     points_fen = cost_of_points_fen(programme, given.points)
     direct = given.direct + (campaign.cost_fen if campaign else 0)
     cost = points_fen + direct
-    roi = (Decimal(sales[1]) * programme.costs.margin - cost) / cost if cost else None
+    roi = (Decimal(revenue_fen) * programme.costs.margin - cost) / cost if cost else None
     return CampaignCost(campaign_id, given.grants, given.members, given.points, points_fen, direct, cost, new,
-                        _up(cost, new) if new else None, sales[0], sales[1],
+                        _up(cost, new) if new else None, sales[0], revenue_fen,
                         None if roi is None else roi.quantize(Decimal("0.01")))
 
 

@@ -12,11 +12,15 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from bot.database import Database
+from loyalty.balances import balance_of
+from loyalty.budgets import budget_states
+from loyalty.costs import campaign_cost
 from loyalty.customers import Identity, profiles, resolve, set_tier
 from loyalty.designs import lint
 from loyalty.ledger import earn
 from loyalty.orders import OrderIn, record
 from loyalty.programme import Programme
+from loyalty.refunds import refund
 from loyalty.tables import PurchaseSummary
 from loyalty.tier_figures import Figures
 from loyalty.tier_history import Fact, differing_tiers, explain, rebuild_tiers, replay
@@ -185,3 +189,24 @@ def test_a_poor_design_is_warned_of(changes: dict[str, Any], place: str) -> None
     assert lint(brand()) == []
     found = lint(brand(**changes))
     assert place in [finding.place for finding in found] and all(finding.mend for finding in found)
+
+
+def test_a_refund_undoes_tier_growth_and_campaign(database: Database) -> None:
+    """Half of an order given back: half of its growth and campaign points, the tier, the budget; a replay agrees."""
+    rule = {"id": "gift", "name": "礼", "points": 100, "campaign": "spring"}
+    programme = brand(earning={"points_per_yuan": 1, "growth_per_yuan": "0.1", "rules": [rule]},
+                      campaigns=[{"id": "spring", "name": "春日", "budget": {"points": 1000}}])
+    with database.transaction() as session:
+        member = buy(session, programme, 100_000, NOON)
+        assert (tier(session, member), balance_of(session, member, NOON).available) == ("leaf", 1100)
+        later = NOON + timedelta(days=1)
+        refund(session, "pos", f"T{NOON.timestamp()}", 50_000, key="R1", programme=programme, at=later)
+        assert tier(session, member) == "seed"
+        assert balance_of(session, member, later).available == 550
+        assert balance_of(session, member, later, "growth").available == 50
+        assert [state.used for state in budget_states(session, programme)] == [50]
+        told = explain(session, programme, member, later)
+        assert [step.kind for step in told.steps] == ["reached", "dropped"] and told.agrees
+        refund(session, "pos", f"T{NOON.timestamp()}", 50_000, key="R2", programme=programme, at=later)
+        assert [state.used for state in budget_states(session, programme)] == [0]
+        assert campaign_cost(session, programme, "spring", later).revenue_fen == 0
