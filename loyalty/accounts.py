@@ -22,9 +22,10 @@ _LOCKED = (
     .with_for_update()
 )
 
-POINTS, GROWTH, STORED_VALUE, CHANCES = "points", "growth", "stored_value", "chances"
-ASSETS = (POINTS, GROWTH, STORED_VALUE, CHANCES)
-"""What a member can have, all by the same rules; `stored_value` is in fen."""
+POINTS, GROWTH, CHANCES = "points", "growth", "chances"
+STORED_VALUE, STORED_BONUS = "stored_value", "stored_bonus"
+ASSETS = (POINTS, GROWTH, CHANCES, STORED_VALUE, STORED_BONUS)
+"""What a member can have, all by the same rules; stored value and its bonus are in fen."""
 
 _HAS, _OWES = aliased(Account), aliased(Account)
 _OWED = (

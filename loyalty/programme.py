@@ -16,6 +16,7 @@ from loyalty.parts import Part as Part
 from loyalty.parts import Slug as Slug
 from loyalty.parts import Text as Text
 from loyalty.parts import refuse_doubles
+from loyalty.refund_parts import RefundPolicy
 from loyalty.reward_parts import CouponType, Lottery, PaidPlan, StoredValue, named, refuse_misfits
 from loyalty.reward_parts import Reward as Reward
 from loyalty.rulebook import RuleBook
@@ -86,6 +87,7 @@ class Programme(Part):
     plans: tuple[PaidPlan, ...] = ()
     lotteries: tuple[Lottery, ...] = ()
     stored_value: StoredValue = StoredValue()
+    refunds: RefundPolicy = RefundPolicy()
     matching: Matching = Matching()
 
     @property

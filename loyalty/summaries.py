@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, cast, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from loyalty.storage import among
-from loyalty.tables import Order, PurchaseSummary, table_of
+from loyalty.tables import Order, PurchaseSummary, Refund, table_of
 
 
 def rebuild_summaries(session: Session, member_ids: Collection[int]) -> None:
@@ -17,10 +17,13 @@ def rebuild_summaries(session: Session, member_ids: Collection[int]) -> None:
     session.execute(delete(summaries).where(among(summaries.c.member_id, list(member_ids))))
     place = func.row_number().over(partition_by=Order.member_id, order_by=(Order.paid_at.desc(), Order.id.desc()))
     theirs = among(Order.member_id, list(member_ids))
+    back = select(Refund.order_id, func.sum(Refund.amount_fen).label("fen")).group_by(Refund.order_id).subquery()
     newest = select(Order.member_id, Order.items, place.label("place")).where(theirs).subquery()
     totals = (
         select(Order.member_id, func.min(Order.paid_at).label("first_at"), func.max(Order.paid_at).label("last_at"),
-               func.count().label("orders"), cast(func.sum(Order.amount_fen), BigInteger).label("amount_fen"))
+               func.count().label("orders"),
+               cast(func.sum(Order.amount_fen - func.coalesce(back.c.fen, 0)), BigInteger).label("amount_fen"))
+        .outerjoin(back, back.c.order_id == Order.id)
         .where(theirs).group_by(Order.member_id).subquery())
     session.execute(insert(summaries).from_select(
         ["member_id", "first_at", "last_at", "orders", "amount_fen", "last_items"],

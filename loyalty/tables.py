@@ -218,7 +218,6 @@ class Refund(Base):
 
     id: Mapped[Id]
     key: Mapped[str] = mapped_column(unique=True)
-    body_hash: Mapped[str]
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     amount_fen: Mapped[int]
     restored: Mapped[int]
