@@ -11,6 +11,7 @@ from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from intents import lint
+from loyalty import designs
 
 
 def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
@@ -32,10 +33,13 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
 def notices(settings: Settings) -> list[str]:
     """Where more would help though nothing is wrong; empty where the configuration cannot be read."""
     try:
-        corpus = read_corpus(settings.paths.config, read_programme(settings.paths.config))
+        programme = read_programme(settings.paths.config)
+        corpus = read_corpus(settings.paths.config, programme)
     except ConfigError:
         return []
-    return lint.notices(corpus.scenarios, corpus.none)
+    place = settings.paths.config / "programme.yaml"
+    poor = [f"{place}: {finding}" for finding in designs.lint(programme)]
+    return poor + lint.notices(corpus.scenarios, corpus.none)
 
 
 def _programme(config: Path) -> Iterable[str]:
