@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from bot.adapters import Adapters
 from bot.api.routes import add_routes
 from bot.brands import BrandHolder
 from bot.cache import Cache, LocalCache
@@ -174,7 +175,10 @@ class Service:
     def _build_gateways(self) -> Gateways:
         shared = (self.settings, self._transport, self.cache, self.clock, self._metrics)
         wechat = wechat_gateway(*shared) if self.settings.wechat.app_id else None
-        return Gateways(wecom_gateway(*shared), wechat, self.settings.wecom.agent_id)
+        known = self.settings.followup.adapters.items()
+        named = {name: (one.url, one.secret.get_secret_value()) for name, one in known}
+        adapters = Adapters(named, self._transport, self.clock)
+        return Gateways(wecom_gateway(*shared), wechat, self.settings.wecom.agent_id, adapters)
 
     def _checks(self) -> dict[str, Check]:
         async def database() -> str:

@@ -26,6 +26,7 @@ from bot.sending import Gateways, Job, Sender, Sent
 from bot.settings import Deliver
 from bot.wecom.contacts import Contact
 from bot.wecom.errors import DAY_QUOTAS, ApiRefused, ErrorClass, PlatformError
+from handlers.followup import results
 from handlers.talk import outbox
 from handlers.talk.outbox import Leased
 from handlers.talk.tables import OutboxRow
@@ -306,6 +307,12 @@ def note_sent(session: Session, row: Leased, sent: Sent, now: datetime) -> None:
         note_profile(session, sent.contact, row.payload["channel"], now)
     if sent.group is not None:
         note_group(session, sent.group, row.created_at)
+    if sent.link:
+        results.note_link(session, row.payload["code"], sent.link, sent.platform_id, now)
+    if row.kind == "mass_task":
+        results.ask_for_result(session, row, sent.platform_id, now)
+    if sent.results is not None:
+        results.note_mass(session, row.payload, sent.results, now)
 
 
 def note_profile(session: Session, contact: Contact, channel: str, now: datetime) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
+from bot.adapters import Adapters
 from bot.cache import Cache
 from bot.roster_rows import ListedGroup, group_in
 from bot.wechat import gateway as wechat
-from bot.wecom import contacts, kf, staff
+from bot.wecom import contacts, kf, outreach, staff
 from bot.wecom.errors import (
+    CONVERSATION_BEGUN,
     PARAMETERS,
     TASK_ID_USED,
     ApiRefused,
@@ -47,6 +49,7 @@ class Gateways:
     wecom: Gateway
     wechat: Gateway | None
     agent_id: int
+    adapters: Adapters | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Sent:
     platform_id: str = ""
     contact: contacts.Contact | None = None
     group: ListedGroup | None = None
+    link: str = ""
+    results: Mapping[str, str] | None = None
 
 
 class Sender:
@@ -197,6 +202,58 @@ class Sender:
         answer = await contacts.get_group(self._gateways.wecom, chat, job.row.trace)
         return Sent(group=group_in(answer, chat))
 
+    async def welcome(self, job: Job) -> Sent:
+        """The greeting of a new contact; used before means that it was heard."""
+        payload, wecom = job.row.payload, self._gateways.wecom
+        try:
+            await outreach.send_welcome(wecom, payload["welcome_code"], payload["content"], job.row.trace)
+        except ApiRefused as error:
+            if error.errcode != CONVERSATION_BEGUN or not job.may_have_arrived:
+                raise
+        return Sent()
+
+    async def mass_task(self, job: Job) -> Sent:
+        """A 企业群发 task; the platform knows no idempotency here, so one that may have arrived is looked for first."""
+        payload, wecom = job.row.payload, self._gateways.wecom
+        name = f"mass-task:{job.row.key}"
+        known = await self._cache.get(name)
+        if known is None:
+            known = await outreach.add_mass_task(
+                wecom, payload["sender"], payload["people"], payload["content"], payload["link"], job.row.trace
+            )
+            await self._cache.set(name, known, PART_S)
+        return Sent(known)
+
+    async def mass_result(self, job: Job) -> Sent:
+        """Ask what became of a 企业群发 task."""
+        payload = job.row.payload
+        found = await outreach.mass_results(
+            self._gateways.wecom, payload["msgid"], payload["sender"], job.row.trace
+        )
+        return Sent(payload["msgid"], results=found)
+
+    async def mark_tag(self, job: Job) -> Sent:
+        """Set and take away corp tags; doing it twice changes nothing."""
+        payload = job.row.payload
+        people = payload["userid"], payload["external_userid"]
+        await outreach.mark_tags(self._gateways.wecom, *people, payload["add"], payload["remove"], job.row.trace)
+        return Sent()
+
+    async def contact_way(self, job: Job) -> Sent:
+        """Make a contact-way link."""
+        payload = job.row.payload
+        link, config_id = await outreach.add_contact_way(
+            self._gateways.wecom, payload["userid"], payload["code"], job.row.trace
+        )
+        return Sent(config_id, link=link)
+
+    async def adapter(self, job: Job) -> Sent:
+        """A signed request to a system of the brand; the row's key lets it do the same thing once."""
+        if self._gateways.adapters is None:
+            raise NotConnected("no adapter is set up; set HUITOU_FOLLOWUP__ADAPTERS__<NAME>__URL")
+        await self._gateways.adapters.ask(job.row.payload["name"], job.row.key, job.row.payload["body"])
+        return Sent()
+
     async def _spare_member(self, userid: str) -> None:
         # Beyond the platform's limit messages vanish without an error, so we stop before it.
         wait_s = await self._cache.hit(f"app:{userid.lower()}", MINUTE_S, self._member_app_per_min)
@@ -229,5 +286,11 @@ KINDS: Final[dict[str, Callable[[Sender, Job], Awaitable[Sent]]]] = {
     "card_update": Sender.card_update,
     "profile": Sender.profile,
     "chat_profile": Sender.chat_profile,
+    "welcome": Sender.welcome,
+    "mass_task": Sender.mass_task,
+    "mass_result": Sender.mass_result,
+    "mark_tag": Sender.mark_tag,
+    "contact_way": Sender.contact_way,
+    "adapter": Sender.adapter,
 }
 """Every kind of `handlers.talk.effects` and what carries it out."""

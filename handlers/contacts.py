@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from handlers.followup.entries import Happening
+from handlers.followup.tables import InviteRow
 from handlers.talk import effects
 from handlers.talk.messages import Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow
+from loyalty import customers
 from loyalty.writing import insert_into
 
 ADDED = frozenset({"add_external_contact", "add_half_external_contact"})
@@ -36,6 +39,35 @@ def note_event(session: Session, message: Incoming, now: datetime) -> tuple[str,
         )
         return f"contact deleted by the {DELETED[change]}", []
     return f"noted: {change or message.kind}", []
+
+
+def happenings_of(session: Session, message: Incoming, members: Mapping[tuple[str, str], int]) -> list[Happening]:
+    """What a contact event means to follow-ups: who was added, joined, left, deleted, and who brought a friend."""
+    data, change = message.data, message.data.get("change", "")
+    if data.get("event") == "change_external_chat":
+        kind = {"add_member": "group_joined", "del_member": "group_left"}.get(data.get("detail", ""))
+        people = [("external_userid", person) for person in data.get("members", "").split(",") if person]
+        found = customers.find_many(session, people) if kind else {}
+        return [
+            Happening(str(kind), member, f"{kind}:{member}:{message.key}", message.at, {"event_code": message.chat})
+            for member in found.values()
+        ]
+    member_id = members.get(("external_userid", data.get("external_userid", "")))
+    if member_id is None:
+        return []
+    code = data.get("state", "")
+    if change == "add_external_contact":
+        known = {"event_code": code, "welcome_code": data.get("welcome_code", ""), "rep": data.get("userid", "")}
+        added = Happening("added", member_id, f"added:{message.key}", message.at, known)
+        inviter = session.scalar(select(InviteRow.member_id).where(InviteRow.code == code)) if code else None
+        if inviter is None or inviter == member_id:
+            return [added]
+        brought = Happening("friend_added", inviter, f"friend:{member_id}:{code}", message.at, {"friend_id": member_id})
+        return [added, brought]
+    if change in DELETED:
+        kind = f"{DELETED[change]}_deleted"
+        return [Happening(kind, member_id, f"{kind}:{message.key}", message.at, {"rep": data.get("userid", "")})]
+    return []
 
 
 def serve(session: Session, userid: str, external_userid: str, at: datetime, channel_code: str = "") -> None:

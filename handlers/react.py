@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy.orm import Session
 
-from handlers import contacts
+from handlers import contacts, registry
 from handlers.brand import Brand
 from handlers.conversation import respond
 from handlers.facts import Facts
-from handlers.followup import sop
+from handlers.followup import entries, sop
 from handlers.followup.sop import FollowUps
 from handlers.stage import Stage
 from handlers.talk import corrections, effects, inbox
@@ -128,7 +128,11 @@ def _hear(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, bra
     hushed = frozenset(
         chat.partition(":")[0] for (member, chat) in stage.pauses if member == member_id and chat.endswith(message.chat)
     )
-    return stage.play(turn, respond(turn, hushed, is_paused))
+    decided = stage.play(turn, respond(turn, hushed, is_paused))
+    for scored in verdict.scenarios:
+        if scored.id not in registry.SCENARIOS:
+            stage.hear(turn, scored.id)
+    return decided
 
 
 def _hear_event(stage: Stage, message: Incoming, member_id: int) -> tuple[str, str]:
@@ -151,6 +155,11 @@ def _note(stage: Stage, message: Incoming, members: dict[tuple[str, str], int], 
         return _tap(stage, message, brand)
     if message.channel == "contact":
         why, asked = contacts.note_event(stage.session, message, stage.now)
+        happened = contacts.happenings_of(stage.session, message, members)
+        if any(brand.sops.set_off_by(one.kind) or one.kind in brand.sops.waits_for() for one in happened):
+            # At once and not by the ticker: a welcome has twenty seconds.
+            entries.note(stage.session, happened, stage.now, is_taken=True)
+            asked += entries.handle(stage.session, brand, happened, stage.now)
         stage.outgoing += asked
         return "noted", why
     customer = message.data.get("to", "") if message.channel == "kf" else _customer_of(message)

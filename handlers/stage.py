@@ -79,6 +79,12 @@ class Stage:
             notes.append(("acted", f"answered in {turn.message.channel}"))
         return _sum_up(notes)
 
+    def hear(self, turn: Turn, scenario: str) -> None:
+        """A scenario that prompts nobody by itself may still set follow-ups off."""
+        if turn.brand.sops.set_off_by(f"scenario:{scenario}"):
+            why = f"听到“{turn.brand.title(scenario)}”"
+            self.follow_ups.hear(scenario, self._occasion(turn, Prompt(scenario, why, "")))
+
     def flush(self) -> None:
         """Write everything of the batch."""
         outbox.add(self.session, [*self.outgoing, *self.follow_ups.flush()], self.now)

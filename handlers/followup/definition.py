@@ -219,8 +219,9 @@ class Welcome(Spoken):
 
 
 class Tag(Part):
-    """Tags to set and to take away."""
+    """Tags to set and to take away; with `wecom` the corp tags of the same names too."""
 
+    wecom: bool = False
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 

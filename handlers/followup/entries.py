@@ -59,11 +59,11 @@ class Entering:
         return Run(occasion, "", self.at)
 
 
-def note(session: Session, happenings: Iterable[Happening], now: datetime) -> None:
+def note(session: Session, happenings: Iterable[Happening], now: datetime, is_taken: bool = False) -> None:
     """Write down what happened, in the transaction of its cause; a known key changes nothing."""
     write_rows(session, HappeningRow, [
         {"key": one.key[:200], "kind": one.kind[:64], "member_id": one.member_id, "at": one.at,
-         "data": msgspec.json.encode(one.data).decode()}
+         "data": msgspec.json.encode(one.data).decode(), "state": int(is_taken)}
         for one in happenings
     ])  # fmt: skip
 

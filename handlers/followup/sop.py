@@ -85,7 +85,8 @@ class FollowUps:
         return Decision("deferred", f"进入 SOP “{sop.title}”, 从第一步开始", self._now)
 
     def _run(self, name: str, occasion: Occasion) -> Run:
-        found = replace(occasion, sop=name, scenario=occasion.scenario or occasion.sop)
+        title = sop.title if (sop := self._engine.sop(name)) is not None and name != occasion.sop else occasion.title
+        found = replace(occasion, sop=name, title=title, scenario=occasion.scenario or occasion.sop)
         return Run(found, occasion.rep, self._now)
 
 

@@ -128,6 +128,9 @@ def tag(desk: Desk, run: Run, place: Place) -> Went:
             tags.delete().where(tags.c.member_id == run.member_id, among(tags.c.tag, asked.remove))
         )
     desk.crowd.forget("tags")
+    serving, external = desk.crowd.serving(run.member_id), desk.crowd.identity(run.member_id, "external_userid")
+    if asked.wecom and serving is not None and external:
+        desk.outgoing.append(effects.mark_tag(_key(run), serving.rep, external, asked.add, asked.remove))
     run.effects += 1
     return NEXT
 
@@ -260,7 +263,7 @@ def mass_tasks(desk: Desk) -> list[Outgoing]:
     return [
         effects.mass_task(
             f"mass:{same.sop}:{same.step}:{sha256(_stable(people, desk.now).encode()).hexdigest()[:24]}",
-            same.rep, people, same.text,
+            same.sop, same.rep, people, same.text,
             {"title": same.link_title, "url": same.link_url} if same.link_url else {}, same.result_after_h,
         )
         for same, people in desk.masses.items()
@@ -289,7 +292,7 @@ def card(desk: Desk, run: Run, asked: Prompt, text: str, decision: Decision) -> 
     run.prompts, run.again, run.state = run.prompts + 1, run.again + 1, "prompted"
     run.waits_for = ""
     occasion = run.occasion
-    if asked.why and not occasion.scenario:
+    if asked.why:
         occasion = replace(occasion, why=words.render(asked.why, desk.facts(run)))
     if asked.also_to:
         occasion = replace(occasion, also_to=desk.brand.staff.supervisor)

@@ -11,8 +11,8 @@ Kinds and payloads (delivery knows these and no others):
   profile      external_userid, channel ("contact" | "kf")            (fetch name and unionid of a customer)
   chat_profile  chat                                                (fetch name and owner of a customer group)
   welcome      welcome_code, content                                (once, within 20 s of the contact)
-  mass_task    sender, people {external_userid: member}, content, link {title, url}, result_after_h
-  mass_result  msgid, sender, people                                (what became of a mass_task)
+  mass_task    sop, sender, people {external_userid: member}, content, link {title, url}, result_after_h
+  mass_result  sop, msgid, sender, people                            (what became of a mass_task)
   mark_tag     userid, external_userid, add [name, …], remove [name, …]
   contact_way  userid, code                                         (a link whose contacts carry the code)
   adapter      name, body                                           (a signed request to a system of the brand)
@@ -115,17 +115,25 @@ def welcome(key: str, welcome_code: str, content: str, member_id: int, trace: st
 
 
 def mass_task(
-    key: str, sender: str, people: Mapping[str, int], content: str, link: Mapping[str, str], result_after_h: int
+    key: str,
+    sop: str,
+    sender: str,
+    people: Mapping[str, int],
+    content: str,
+    link: Mapping[str, str],
+    result_after_h: int,
 ) -> Outgoing:
     """A 企业群发 task for `sender` to confirm; `people` are external_userids with their member ids."""
-    payload = {"sender": sender, "people": dict(people), "content": content, "link": dict(link),
+    payload = {"sop": sop, "sender": sender, "people": dict(people), "content": content, "link": dict(link),
                "result_after_h": result_after_h}  # fmt: skip
     return Outgoing(key, "mass_task", f"mass:{sender}", payload, None, True)
 
 
-def mass_result(key: str, msgid: str, sender: str, people: Mapping[str, int], due_at: datetime) -> Outgoing:
+def mass_result(
+    key: str, sop: str, msgid: str, sender: str, people: Mapping[str, int], due_at: datetime
+) -> Outgoing:
     """Ask what became of a 企业群发 task."""
-    payload = {"msgid": msgid, "sender": sender, "people": dict(people)}
+    payload = {"sop": sop, "msgid": msgid, "sender": sender, "people": dict(people)}
     return Outgoing(key, "mass_result", f"mass:{msgid}", payload, due_at=due_at)
 
 

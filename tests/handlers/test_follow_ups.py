@@ -45,9 +45,9 @@ def body(row: OutboxRow) -> dict[str, Any]:
 
 
 def runs(shop: Any) -> list[RunRow]:
-    """Every run."""
+    """Every run of a prompt, in order."""
     with shop.database.reading() as session:
-        return list(session.scalars(select(RunRow).order_by(RunRow.id)))
+        return list(session.scalars(select(RunRow).where(RunRow.sop != "complaint_care").order_by(RunRow.id)))
 
 
 def touches(shop: Any) -> list[tuple[str, str]]:
@@ -60,7 +60,8 @@ def touches(shop: Any) -> list[tuple[str, str]]:
 def timers(shop: Any) -> int:
     """How many timers there are, fired or not."""
     with shop.database.reading() as session:
-        return int(session.scalar(select(func.count()).select_from(TimerRow)) or 0)
+        prompts = TimerRow.task.not_like("complaint_care%")
+        return int(session.scalar(select(func.count()).select_from(TimerRow).where(prompts)) or 0)
 
 
 def test_the_card_says_who_where_why_and_what_to_send(shop: Any) -> None:
