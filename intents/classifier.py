@@ -67,6 +67,13 @@ class Classifier:
         """A classifier without a model: keywords and cues, every verdict marked degraded."""
         return cls(None, FALLBACK_MODEL)
 
+    def cut(self, label: str, chat: str) -> float:
+        """The score from which a scenario counts in a chat; raises ValueError for a label the model does not know."""
+        if self._model is None:
+            return FALLBACK_SCORE
+        cuts = self._model.private if chat in PRIVATE_CHATS else self._model.group
+        return float(cuts[self._model.labels.index(label)])
+
     def classify(self, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
         """One verdict per text, in order; `chats` says where each was written (group, private, kf, oa).
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
@@ -32,7 +32,9 @@ FOLDS = 5
 CORRECTION_WEIGHT = 3.0
 CLASS_WORD_FREQUENCY = 2000
 FEWEST_PER_LABEL = 3
-_THREADS = 2
+_PROCESSES = 2
+# The solver draws from one generator per process, so threads would mix their draws; few rows do not pay a process.
+_FEWEST_ROWS_FOR_PROCESSES = 4000
 
 Progress = Callable[[int, int], None]
 
@@ -79,18 +81,25 @@ def train(
     labels, texts = _labels(rows), [row.text for row in rows]
     cutter = Cutter(_with_classes(dictionary or base_dictionary()), sorted(set(lexicon)))
     tell = progress or (lambda done, steps: None)
-    steps = FOLDS + 2
+    steps = FOLDS + 3
     vocabulary = vocabulary_of(texts, cutter)
     idf = _idf(texts, vocabulary, cutter)
     features = _features(texts, vocabulary, idf, cutter)
     truth, weights = _truth(rows, labels), np.array([row.weight for row in rows])
     tell(1, steps)
     margins = np.zeros((len(rows), len(labels) + 1))
-    for number, held in enumerate(_folds(len(rows), seed)):
-        kept, own = [at for at in range(len(rows)) if at not in held], sorted(held)
-        margins[own] = _fit(features[kept], truth[kept], weights[kept], seed).margins(features[own])
-        tell(number + 2, steps)
-    fitted = _fit(features, truth, weights, seed)
+    folds = [sorted(held) for held in _folds(len(rows), seed)]
+    kept = [np.setdiff1d(np.arange(len(rows)), held) for held in folds] + [np.arange(len(rows))]
+    parallel = Parallel(
+        n_jobs=_PROCESSES if len(rows) >= _FEWEST_ROWS_FOR_PROCESSES else 1, return_as="generator", max_nbytes=None
+    )
+    fits = []
+    for fitted in parallel(delayed(_fit)(features[own], truth[own], weights[own], seed) for own in kept):
+        fits.append(fitted)
+        tell(len(fits) + 1, steps)
+    for held, fitted in zip(folds, fits, strict=False):
+        margins[held] = fitted.margins(features[held])
+    fitted = fits[-1]
     stacked = _stack(margins, truth, labels)
     tell(steps, steps)
     return _compile(fitted, labels, vocabulary, idf, cutter, stacked)
@@ -186,8 +195,7 @@ def _fit(features: Any, truth: NDArray[np.bool_], weights: NDArray[Any], seed: i
         weight = max(1.0, float(np.sqrt(weights.sum() / positives) / 2.0))
         return learner(seed, weight).fit(features, column, sample_weight=weights)
 
-    with ThreadPoolExecutor(_THREADS) as threads:  # the solver lets go of the interpreter
-        fitted = list(threads.map(fit_column, columns))
+    fitted = [fit_column(column) for column in columns]
     return _Fitted(np.array([one.coef_[0] for one in fitted]).T, np.array([float(one.intercept_[0]) for one in fitted]))
 
 

@@ -42,7 +42,7 @@ def test_a_group_cut_stands_above_the_none_messages() -> None:
     draw = np.random.default_rng(3)
     truth = np.array([True] * 60 + [False] * 600)
     scores = np.concatenate([draw.beta(6, 3, 60), draw.beta(2, 7, 600)]).astype(np.float32)
-    group, private = group_threshold(scores, truth, ~truth), private_threshold(scores, truth)
+    group, private = group_threshold("check_in", scores, truth, ~truth), private_threshold(scores, truth)
     assert private < group
     assert (scores[~truth] >= group).sum() <= 2
     assert f_beta(scores, truth, private, 1.0) > f_beta(scores, truth, 0.05, 1.0)
