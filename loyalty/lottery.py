@@ -14,7 +14,7 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.orm import Session
 
 from loyalty import coupons
-from loyalty.accounts import lock_member
+from loyalty.accounts import CHANCES, lock_member
 from loyalty.answers import answer_once
 from loyalty.balances import balance_of
 from loyalty.days import local_day
@@ -23,7 +23,7 @@ from loyalty.expiry import expires_at
 from loyalty.ledger import earn, spend
 from loyalty.programme import Programme
 from loyalty.red_packets import order_packet
-from loyalty.redemptions import CHANCES, grant
+from loyalty.redemptions import grant
 from loyalty.reward_parts import MILLION, Lottery, Prize
 from loyalty.reward_tables import Draw, LotterySeed, OddsTable, PrizeCount
 from loyalty.tables import table_of
@@ -136,7 +136,7 @@ def draw(session: Session, member_id: int, lottery_id: str, key: str, programme:
         landed = land(odds, lottery.consolation, rolled)
         prize, given, why = _award(session, member_id, lottery, lottery.prize(landed), day, key, programme, at)
         [row] = insert_new(session, Draw, [{
-            "key": key, "member_id": member_id, "lottery_id": lottery_id, "seed_id": seed.id,
+            "key": key, "member_id": member_id, "rolled_for": member_id, "lottery_id": lottery_id, "seed_id": seed.id,
             "odds_hash": _keep_odds(session, lottery, odds), "roll": rolled, "landed": landed, "prize_id": prize.id,
             "why": why, "given": given, "day": day, "at": at,
         }], ["id"])

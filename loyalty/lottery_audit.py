@@ -48,7 +48,7 @@ def replay(session: Session, lottery_id: str | None = None) -> Iterator[str]:
         if body_hash([table.lottery_id, {"odds": table.odds, "consolation": table.consolation}]) != hashed:
             yield f"odds {hashed[:12]} of lottery {table.lottery_id}: they were changed after they were stored"
     draws = (
-        select(Draw.id, Draw.key, Draw.member_id, Draw.lottery_id, Draw.roll, Draw.landed, Draw.prize_id, Draw.why,
+        select(Draw.id, Draw.key, Draw.rolled_for, Draw.lottery_id, Draw.roll, Draw.landed, Draw.prize_id, Draw.why,
                Draw.odds_hash, Draw.at, LotterySeed.seed, LotterySeed.seed_hash, LotterySeed.committed_at,
                Transfer.id.label("paid"))
         .join(LotterySeed, LotterySeed.id == Draw.seed_id)
@@ -99,7 +99,7 @@ def _wrong(row: Any, tables: Mapping[str, Any]) -> Iterator[str]:
         yield "its seed does not have the hash that was committed"
     if row.committed_at > row.at:
         yield f"its seed was committed at {row.committed_at}, after it"
-    rolled = roll(row.seed, row.lottery_id, row.member_id, row.key)
+    rolled = roll(row.seed, row.lottery_id, row.rolled_for, row.key)
     if rolled != row.roll:
         yield f"rolled {row.roll}, its seed gives {rolled}"
     fell = land(table.odds, table.consolation, rolled)

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Row, and_, cast, func, or_, se
 from sqlalchemy.orm import Session
 
 from loyalty import coupons
-from loyalty.accounts import lock_member
+from loyalty.accounts import CHANCES, lock_member
 from loyalty.balances import balance_of
 from loyalty.codes import (
     CODE_LENGTH,
@@ -49,8 +49,6 @@ from loyalty.writing import body_hash, insert_new
 __all__ = ["CODE_LENGTH", "CODE_LETTERS", "Redeemed", "RedemptionEntry", "Undone", "Verified", "grant", "lapse_due",
            "of_member", "redeem", "ship", "undo", "verify"]
 
-CHANCES = "chances"
-"""The asset that lottery draws are paid with."""
 _HANDED_IN = and_(Redemption.kind.not_in(["coupon", "lottery"]), Redemption.way.not_in(["red_packet", "exchange"]))
 """Redemptions whose code is handed in; the others gave something else."""
 

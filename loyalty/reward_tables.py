@@ -198,7 +198,10 @@ class OddsTable(Base):
 
 
 class Draw(Base):
-    """One draw: where the roll landed, what was given, and why where the two differ."""
+    """One draw: where the roll landed, what was given, and why where the two differ.
+
+    `rolled_for` is the member id that went into the roll: a merge changes `member_id`, never this.
+    """
 
     __tablename__ = "draws"
     __table_args__ = (Index(None, "lottery_id", "odds_hash"), Index(None, "member_id", "lottery_id", "day"))
@@ -206,6 +209,7 @@ class Draw(Base):
     id: Mapped[Id]
     key: Mapped[str] = mapped_column(unique=True)
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"))
+    rolled_for: Mapped[int]
     lottery_id: Mapped[str]
     seed_id: Mapped[int] = mapped_column(ForeignKey("lottery_seeds.id"), index=True)
     odds_hash: Mapped[str] = mapped_column(ForeignKey("odds_tables.odds_hash"))

@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Row, Select, case, cast, func, or_, select, update
+from sqlalchemy import BigInteger, Row, Select, case, cast, func, select, update
 from sqlalchemy.orm import Session
 
-from loyalty.accounts import AVAILABLE, AccountName, lock_accounts, open_accounts
+from loyalty.accounts import AVAILABLE, STORED_BONUS, STORED_VALUE, AccountName, lock_accounts, open_accounts
 from loyalty.answers import answer_once
 from loyalty.balances import balances
 from loyalty.days import local_day, midnight_after
 from loyalty.errors import NotEnough, RefundTooHigh, TopUpRefused, UnknownTransfer
-from loyalty.ledger import earn, reverse, spend
+from loyalty.ledger import earn, post, reverse, spend
+from loyalty.movements import clawing
 from loyalty.programme import Programme
 from loyalty.reward_parts import StoredValue
 from loyalty.reward_tables import TopUp
 from loyalty.tables import Account, AccountBalance, Lot, LotUse, Transfer, table_of
 from loyalty.writing import insert_new
 
-PRINCIPAL, BONUS = "stored_value", "stored_bonus"
+PRINCIPAL, BONUS = STORED_VALUE, STORED_BONUS
 _TOP_UPS = table_of(TopUp)
 
 
@@ -193,11 +194,7 @@ def refund(session: Session, top_up_id: int, amount_fen: int, key: str, programm
         charged = min(owed - clawed, _spent_bonus(session, row)) if rules.spent_bonus == "charge" else 0
         if charged > amount_fen:
             raise RefundTooHigh(amount_fen, 0)
-        reverse(session, row.transfer_id, key=f"refund:{key}:{PRINCIPAL}", reason="refund", ref=row.ref,
-                amount=amount_fen, at=at)
-        if clawed:
-            reverse(session, row.bonus_transfer_id, key=f"refund:{key}:{BONUS}", reason="refund", ref=row.ref,
-                    amount=clawed, at=at)
+        _claw(session, row, {PRINCIPAL: amount_fen, BONUS: clawed}, key, at)
         session.execute(update(_TOP_UPS).where(TopUp.id == top_up_id).values(
             refunded_fen=row.refunded_fen + amount_fen, bonus_owed_fen=row.bonus_owed_fen + owed,
             charged_fen=row.charged_fen + charged))
@@ -263,13 +260,25 @@ def _bonus_owed(row: Row[Any], amount_fen: int) -> int:
     return whole - int(row.bonus_owed_fen)
 
 
+def _claw(session: Session, row: Row[Any], parts: Mapping[str, int], key: str, at: datetime) -> None:
+    """Take principal and bonus back, from their own lots first; after a merge they lie in the kept member's lots."""
+    owner = session.scalar(select(Account.owner).join(Transfer, Transfer.credit_id == Account.id)
+                           .where(Transfer.id == row.transfer_id))
+    earned = {PRINCIPAL: row.transfer_id, BONUS: row.bonus_transfer_id} if owner == row.member_id else {}
+    for posted in post(session, [
+        clawing(row.member_id, part, f"refund:{key}:{asset}", "refund", row.ref, reverses=earned.get(asset),
+                asset=asset) for asset, part in parts.items() if part
+    ], at):
+        if posted.error is not None:
+            raise posted.error
+
+
 def _spent_bonus(session: Session, row: Row[Any]) -> int:
     """What was taken from this top-up's bonus for orders and not charged yet; what lapsed was not spent."""
     spent = session.scalar(
         select(cast(func.sum(LotUse.amount), BigInteger))
         .join(Lot, Lot.id == LotUse.lot_id).join(Transfer, Transfer.id == LotUse.transfer_id)
-        .where(Lot.transfer_id == row.bonus_transfer_id, Transfer.reason != "lapse",
-               or_(Transfer.reverses.is_(None), Transfer.reverses != row.bonus_transfer_id)))
+        .where(Lot.transfer_id == row.bonus_transfer_id, Transfer.reason.in_(["pay", "return"])))
     return max(0, (spent or 0) - int(row.charged_fen))
 
 

@@ -20,6 +20,7 @@ from loyalty.coupons import of_member as coupons_of
 from loyalty.customers import resolve
 from loyalty.lottery import draw, give_chances, land, open_seed, reveal_seed, roll, seed_hash
 from loyalty.lottery_audit import fairness, p_value_of, replay
+from loyalty.merging import merge
 from loyalty.programme import Programme
 from loyalty.red_packets import claim_due
 from loyalty.redemptions import of_member
@@ -149,6 +150,18 @@ def test_a_revealed_seed_lets_anybody_roll_again(database: Database, noon: datet
         assert second.seed_hash != first.seed_hash and list(replay(session)) == []
 
 
+def test_a_merge_of_members_breaks_no_draw(database: Database, noon: datetime, programme: Programme) -> None:
+    """Draws go to the member who is kept; rolled again they come out as before."""
+    programme = with_lottery(programme, sure() | {"odds": 300_000})
+    with database.transaction() as session:
+        keep, other = lucky(session, noon), lucky(session, noon, name="oLiLei")
+        for number in range(5):
+            draw(session, other, "wheel", f"k{number}", programme, noon)
+        merge(session, keep, other, evidence="same phone", key="m", at=noon)
+        assert set(session.scalars(select(Draw.member_id))) == {keep}
+        assert list(replay(session)) == [] and balance_of(session, keep, noon, "chances").available == 5
+
+
 def test_tampering_with_a_draw_shows(database: Database, noon: datetime, programme: Programme) -> None:
     """A changed roll, prize, seed or odds, and a draw nobody paid for: the replay names the draw and what is wrong."""
     wheel = with_lottery(programme, sure() | {"odds": 500_000})
@@ -208,8 +221,9 @@ def fill(session: Session, member: int, at: datetime, landed: dict[str, int]) ->
     insert_rows(session, OddsTable, [{"odds_hash": "h", "lottery_id": "wheel", "consolation": "thanks",
                                       "odds": [["gold", 100_000], ["car", 100]]}])
     insert_rows(session, Draw, [
-        {"key": f"{prize} {n}", "member_id": member, "lottery_id": "wheel", "seed_id": seed_id, "odds_hash": "h",
-         "roll": 0, "landed": prize, "prize_id": prize, "why": "", "given": "", "day": "2026-03-10", "at": at}
+        {"key": f"{prize} {n}", "member_id": member, "rolled_for": member, "lottery_id": "wheel", "seed_id": seed_id,
+         "odds_hash": "h", "roll": 0, "landed": prize, "prize_id": prize, "why": "", "given": "",
+         "day": "2026-03-10", "at": at}
         for prize, count in landed.items() for n in range(count)])
 
 

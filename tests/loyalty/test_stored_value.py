@@ -16,6 +16,7 @@ from loyalty import errors
 from loyalty.audit import findings
 from loyalty.customers import resolve
 from loyalty.ledger import expire_due
+from loyalty.merging import merge
 from loyalty.programme import Programme
 from loyalty.stored_value import dormant, pay, refund, return_payment, top_up, wallet
 
@@ -144,6 +145,19 @@ def test_bonus_that_lapsed_is_not_charged(database: Database, noon: datetime, pr
         expire_due(session, later)
         assert refund(session, done.id, 25_000, "back-2", programme, later).charged_fen == 0
         assert findings(session) == []
+
+
+def test_a_refund_reaches_the_money_after_a_merge(database: Database, noon: datetime, programme: Programme) -> None:
+    """Topped up as one member, refunded as the one they became; spent bonus counts where it was spent before."""
+    programme = with_rules(programme, spend_first="bonus")
+    with database.transaction() as session:
+        keep, other = somebody(session, noon), somebody(session, noon, "oLiLei")
+        done = top_up(session, other, 50_000, "wx-1", programme, noon)
+        pay(session, other, 3_000, "order-1", programme, noon)
+        merge(session, keep, other, evidence="same phone", key="m", at=noon)
+        back = refund(session, done.id, 50_000, "back-1", programme, noon)
+        assert (back.paid_back_fen, back.bonus_clawed_fen, back.charged_fen) == (47_000, 5_000, 3_000)
+        assert wallet(session, keep, noon).total_fen == 0 and findings(session) == []
 
 
 def test_dormant_money_is_found_by_when_it_last_moved(database: Database, noon: datetime,
