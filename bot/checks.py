@@ -11,6 +11,7 @@ from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from intents import lint
+from intents.scenarios import SCENARIO_IDS
 from loyalty import designs
 
 
@@ -27,15 +28,16 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
             found += check(config)
         except ConfigError as error:
             found += error.problems
-    return [*dict.fromkeys(found), *_receivers(settings), *_connection(settings)]
+    return [*dict.fromkeys(found), *_training(settings), *_receivers(settings), *_connection(settings)]
 
 
-def notices(settings: Settings) -> list[str]:
+def notices(load: Callable[[], Settings] = load_settings) -> list[str]:
     """Where more would help though nothing is wrong; empty where the configuration cannot be read."""
     try:
+        settings = load()
         programme = read_programme(settings.paths.config)
         corpus = read_corpus(settings.paths.config, programme)
-    except ConfigError:
+    except (SettingsError, ConfigError):
         return []
     place = settings.paths.config / "programme.yaml"
     poor = [f"{place}: {finding}" for finding in designs.lint(programme)]
@@ -72,6 +74,12 @@ def _corpus(config: Path) -> Iterable[str]:
     corpus = read_corpus(config, read_programme(config))
     for finding in lint.conflicts(corpus.scenarios, corpus.none, corpus.heldout):
         yield f"{config}: {finding.place}: {finding.what}; {finding.mend}"
+
+
+def _training(settings: Settings) -> Iterable[str]:
+    for name in settings.training.protected:
+        if name not in SCENARIO_IDS:
+            yield f"training.protected: {name} is no scenario; correct the id or remove it"
 
 
 def _receivers(settings: Settings) -> list[str]:

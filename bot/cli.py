@@ -6,19 +6,13 @@ the time and a third less memory without it.
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
-from rich.progress import Progress
-from sqlalchemy.exc import OperationalError
 
 from bot import checks, running
 from bot.app import PARTS, Service
-from bot.brands import load_classifier, read_corpus, read_lexicon, read_programme
 from bot.command import (
     FINDINGS,
     FINE,
@@ -31,24 +25,23 @@ from bot.command import (
     say,
     settings_in_force,
 )
+from bot.evaluation_cli import evaluate
 from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask
-from bot.schema import SchemaError
-from bot.settings import Settings
-from bot.yaml_files import ConfigError
-from handlers.talk import corrections, inbox
-from intents import shelf
-from intents.model import LinearModel
+from bot.models_cli import models_app
+from bot.understanding_cli import classify, train
+from handlers.talk import inbox
 from loyalty import audit as ledger_audit
 
-CHATS: Final = ("group", "private", "kf", "oa")
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="回头: a conversational private-domain bot service for brands on WeCom and WeChat.",
 )  # fmt: skip
-models_app = typer.Typer(no_args_is_help=True, help="The numbered models on the shelf.")
 inbox_app = typer.Typer(no_args_is_help=True, help="Messages that were set aside because they fail.")
+app.command("train")(train)
+app.command("classify")(classify)
+app.command("evaluate")(evaluate)
 app.add_typer(models_app, name="models")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(imports_app, name="import")
@@ -125,6 +118,8 @@ def check() -> int:
     for finding in found:
         out.print(finding, markup=False)
     out.print(f"{len(found)} findings" if found else "configuration is fine")
+    for notice in checks.notices():
+        err.print(f"notice: {notice}", markup=False)
     return FINDINGS if found else FINE
 
 
@@ -136,76 +131,6 @@ def run_migrations() -> int:
 
     settings = settings_in_force()
     out.print(f"the database is at revision {migrate(database_of(settings))}")
-    return FINE
-
-
-@app.command("train")
-@command
-def train(
-    promote: Annotated[bool, typer.Option(help="Put the new model in force at once.")] = True,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the usual one.")] = None,
-) -> int:
-    """Train a model from config/scenarios and people's corrections, judge it on config/heldout, shelve it."""
-    from bot.trainings import train_model
-
-    settings = settings_in_force()
-    with Progress(console=err, transient=True) as bar:
-        task = bar.add_task("training", total=None)
-        options: dict[str, Any] = {} if seed is None else {"seed": seed}
-        number = train_model(
-            settings,
-            lambda done, steps: bar.update(task, completed=done, total=steps),
-            _corrections(settings),
-            **options,
-        )
-    for key, value in shelf.card(settings.paths.models, number).items():
-        out.print(f"{key}: {value}", markup=False)
-    if promote:
-        shelf.promote(settings.paths.models, number)
-    out.print(f"model {number} is {'in force' if promote else 'on the shelf; huitou models promote ' + str(number)}")
-    return FINE
-
-
-@app.command("classify")
-@command
-def classify(
-    texts: Annotated[
-        list[str] | None, typer.Argument(help="Messages; without any, one a line on standard input.")
-    ] = None,
-    chat: Annotated[str, typer.Option(help="In which kind of chat: group, private, kf or oa.")] = "private",
-    jsonl: Annotated[bool, typer.Option("--jsonl", help="Standard input holds objects with text and chat.")] = False,
-) -> int:
-    """Write one JSON object a message: {"text", "scenarios": [{"id", "score"}], "unsure", "reasons"}."""
-    settings = settings_in_force()
-    programme = read_programme(settings.paths.config)
-    classifier = load_classifier(settings.paths.models, read_lexicon(settings.paths.config, programme))
-    for text, place in _asked(texts or [], chat, jsonl):
-        if place not in CHATS:
-            err.print(f"no such chat: {place}; choose from {', '.join(CHATS)}", markup=False)
-            return WRONG_USE
-        verdict = classifier.classify([text], [place])[0]
-        scenarios = [{"id": scored.id, "score": round(scored.score, 4)} for scored in verdict.scenarios]
-        answer = {"text": text, "scenarios": scenarios, "unsure": verdict.unsure, "reasons": list(verdict.reasons)}
-        sys.stdout.write(json.dumps(answer, ensure_ascii=False) + "\n")
-    return FINE
-
-
-@app.command("evaluate")
-@command
-def evaluate(chat: Annotated[str, typer.Option(help="group or private: which thresholds hold.")] = "group") -> int:
-    """Judge the model in force on the held-out messages (synthetic) and print a table."""
-    from bot.trainings import judge
-
-    if chat not in CHATS:
-        err.print(f"no such chat: {chat}; choose from {', '.join(CHATS)}", markup=False)
-        return WRONG_USE
-    settings = settings_in_force()
-    folder = shelf.current(settings.paths.models)
-    if folder is None:
-        err.print("no model is in force; run huitou train")
-        return FINDINGS
-    corpus = read_corpus(settings.paths.config, read_programme(settings.paths.config))
-    out.print(judge(LinearModel.load(folder), corpus.heldout, chat).table(), markup=False)
     return FINE
 
 
@@ -235,36 +160,6 @@ def audit() -> int:
     return FINDINGS if found else FINE
 
 
-@models_app.command("list")
-@command
-def list_models() -> int:
-    """Every model on the shelf; a star marks the one in force."""
-    root = settings_in_force().paths.models
-    current = shelf.current(root)
-    for number in shelf.numbers(root):
-        card = shelf.card(root, number)
-        mark = "*" if current is not None and current.name.lstrip("0") == str(number) else " "
-        out.print(f"{mark} {number} micro-F1 {card.get('heldout_micro_f1_group')} on synthetic held-out", markup=False)
-    return FINE
-
-
-@models_app.command("promote")
-@command
-def promote_model(number: int) -> int:
-    """Put a model in force; running workers take it up between two batches."""
-    shelf.promote(settings_in_force().paths.models, number)
-    out.print(f"model {number} is in force")
-    return FINE
-
-
-@models_app.command("rollback")
-@command
-def roll_back_model() -> int:
-    """Go back to the model that was in force before."""
-    out.print(f"model {shelf.rollback(settings_in_force().paths.models)} is in force")
-    return FINE
-
-
 @inbox_app.command("list")
 @command
 def list_set_aside() -> int:
@@ -290,27 +185,3 @@ def retry_set_aside(message_id: int) -> int:
         found = inbox.retry_aside(session, message_id)
     out.print(f"message {message_id} waits again" if found else f"no message {message_id} is set aside")
     return FINE if found else FINDINGS
-
-
-def _corrections(settings: Settings) -> list[Any]:
-    try:
-        with ready_database(settings).reading() as session:
-            return corrections.for_training(session)
-    except (SchemaError, OperationalError):
-        err.print("no database with corrections: training from the examples alone")
-        return []
-
-
-def _asked(texts: list[str], chat: str, jsonl: bool) -> Iterator[tuple[str, str]]:
-    if texts:
-        yield from ((text, chat) for text in texts)
-        return
-    for number, line in enumerate(sys.stdin, 1):
-        if jsonl and line.strip():
-            try:
-                item = json.loads(line)
-                yield str(item["text"]), str(item.get("chat", chat))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ConfigError([f"standard input:{number}: {error}; one object with text a line"]) from error
-        elif not jsonl and line.strip():
-            yield line.rstrip("\n"), chat

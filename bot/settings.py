@@ -181,6 +181,16 @@ class Identity(_Section):
     secret: SecretStr = SecretStr("")
 
 
+class Training(_Section):
+    """When a newly trained model is held back: what may not fall against the model in force, and by how much."""
+
+    protected: list[str] = ["running_out", "buying_for_friend", "opt_out", "complaint", "human_agent"]
+    margin: float = Field(default=0.03, ge=0, le=1)
+    """How far the F1 of a protected scenario may fall on the held-out messages."""
+    false_triggers_margin: float = Field(default=5.0, ge=0)
+    """How many more false triggers per 1,000 none-messages in groups are let pass."""
+
+
 class Paths(_Section):
     """Where configuration and models live."""
 
@@ -211,6 +221,7 @@ class Settings(BaseSettings):
     followup: FollowUp = FollowUp()
     api: Api = Api()
     identity: Identity = Identity()
+    training: Training = Training()
     paths: Paths = Paths()
     log: Log = Log()
 

@@ -86,6 +86,7 @@ class Assessment:
             "micro_f1": report.micro_f1, "micro_f1_interval": self.spread.micro,
             "macro_f1": report.macro_f1, "macro_f1_interval": self.spread.macro,
             "exact": report.exact, "exact_interval": wilson(exact, report.messages),
+            "false_triggers_per_1000": report.false_triggers_per_1000,
             "by_chat": {chat: asdict(figures) for chat, figures in self.by_chat.items()},
             "confusions": [asdict(confusion) for confusion in self.confusions],
             "calibration": {"every": asdict(self.every), "best": asdict(self.best)},

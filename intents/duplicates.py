@@ -12,12 +12,15 @@ from collections.abc import Iterator, Sequence
 from intents.text import normalise_all
 
 NEAR = 0.8
+_SHORT = 5
 _PAUSES = re.compile(r"[\s,.!?;:~…、。·—\-\"'“”‘’()]+")
 
 
 def pairs_of(text: str) -> frozenset[str]:
-    """The pairs of neighbouring letters of a normalised text without punctuation; the text itself where it is short."""
-    bare = _PAUSES.sub("", text) or text
+    """The pairs of neighbouring signs of a normalised text, without pauses unless it is short (明天 is not 明天?)."""
+    bare = _PAUSES.sub("", text)
+    if len(bare) < _SHORT:
+        bare = text
     return frozenset(bare[at : at + 2] for at in range(len(bare) - 1)) or frozenset({bare})
 
 

@@ -3,7 +3,8 @@
 IntentsError
 ├── ModelMissing
 ├── ModelBroken
-└── TrainingRefused
+├── TrainingRefused
+└── PublishRefused
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class ModelBroken(IntentsError):
 
 class TrainingRefused(IntentsError):
     """The examples do not allow a model; the message says what is missing."""
+
+
+class PublishRefused(IntentsError):
+    """A model does worse than the one in force at what must not get worse; the message says where."""

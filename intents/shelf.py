@@ -1,6 +1,7 @@
 """Numbered model folders with a card each, and one pointer that is swapped whole.
 
-A root holds `0001/`, `0002/` … and `current.json`; a folder never changes once it has its number.
+A root holds `0001/`, `0002/` … and `current.json`; a folder never changes once it has its number, but for notes that
+its card gains.
 """
 
 from __future__ import annotations
@@ -58,21 +59,36 @@ def numbers(root: Path) -> list[int]:
 
 def card(root: Path, number: int) -> dict[str, Any]:
     """The card of a published model. Raises ModelMissing, ModelBroken."""
-    found = _read(_folder(root, number) / CARD_FILE)
+    found = _read(folder(root, number) / CARD_FILE)
     if found is None:
-        raise ModelBroken(f"{_folder(root, number)} has no {CARD_FILE}; publish the model again")
+        raise ModelBroken(f"{folder(root, number)} has no {CARD_FILE}; publish the model again")
     return found
+
+
+def annotate(root: Path, number: int, note: str) -> None:
+    """Add a note to the card of a published model. Raises ModelMissing, ModelBroken."""
+    content = card(root, number)
+    _write(folder(root, number) / CARD_FILE, content | {"notes": [*content.get("notes", ()), note]})
 
 
 def current(root: Path) -> Path | None:
     """The folder of the promoted model; None where nothing was promoted. Raises ModelBroken, ModelMissing."""
     pointer = _pointer(root)
-    return _folder(root, pointer[-1]) if pointer else None
+    return folder(root, pointer[-1]) if pointer else None
+
+
+def folder(root: Path, number: int) -> Path:
+    """The folder of a published model. Raises ModelMissing."""
+    found = root / f"{number:04d}"
+    if not found.is_dir():
+        have = ", ".join(map(str, numbers(root))) or "none"
+        raise ModelMissing(f"no model {number} in {root} (there: {have})")
+    return found
 
 
 def promote(root: Path, number: int) -> None:
     """Make a published model the current one, in one step. Raises ModelMissing."""
-    _folder(root, number)
+    folder(root, number)
     pointer = _pointer(root)
     if not pointer or pointer[-1] != number:
         _write(root / POINTER_FILE, {"promoted": [*pointer, number]})
@@ -83,17 +99,9 @@ def rollback(root: Path) -> int:
     pointer = _pointer(root)
     if len(pointer) < 2:
         raise ModelMissing(f"no model was promoted before the current one in {root}; promote one by number")
-    _folder(root, pointer[-2])
+    folder(root, pointer[-2])
     _write(root / POINTER_FILE, {"promoted": pointer[:-1]})
     return pointer[-2]
-
-
-def _folder(root: Path, number: int) -> Path:
-    folder = root / f"{number:04d}"
-    if not folder.is_dir():
-        have = ", ".join(map(str, numbers(root))) or "none"
-        raise ModelMissing(f"no model {number} in {root} (there: {have})")
-    return folder
 
 
 def _pointer(root: Path) -> list[int]:

@@ -78,7 +78,7 @@ def test_a_clean_set_has_no_findings() -> None:
         (many("快吃完", 20), (), FULL_NONE, ["见底了", "见底了"], "twice"),
         ([*many("快吃完", 20), {"text": "完", "also": ["pionts"]}], (), FULL_NONE, [], "'pionts' is no scenario"),
         ([*many("快吃完", 20), "见底了", "见底了"], (), FULL_NONE, [], "“见底了” stands there twice"),
-        ([*many("快吃完", 20), "见底了 真的", "见底了,真的!"], (), FULL_NONE, [], "nearly the same (1.00)"),
+        ([*many("快吃完", 20), "见底了 真的哦", "见底了,真的哦!"], (), FULL_NONE, [], "nearly the same (1.00)"),
         ([*many("快吃完", 20), LONG], (), [*FULL_NONE, LONG.replace("今天", "昨天")], [], "nearly the same (0.8"),
         ([*many("快吃完", 20), LONG], (), FULL_NONE, [LONG + "吗"], "nearly the same (0.9"),
     ],
