@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from handlers.supplies import newest
 from handlers.talk.turn import Prompt, Say, Scene, Turn
 from loyalty.orders import Purchase
 from loyalty.programme import Product
@@ -37,14 +38,8 @@ def bring_friend(turn: Turn) -> Scene:
 
 def last_bought(turn: Turn) -> tuple[Purchase, Product] | None:
     """The newest purchase of something the programme knows; a product named in the message goes first."""
-    found = []
-    for purchase in turn.facts.purchases(turn.member_id):
-        for item in purchase.items:
-            product = turn.brand.programme.product(item.sku)
-            if product is not None:
-                found.append((purchase, product))
-    named = [pair for pair in found if any(word in turn.text for word in (pair[1].name, *pair[1].aliases))]
-    return next(iter(named or found), None)
+    bought = newest(turn.facts.purchases(turn.member_id), turn.brand.programme, turn.text)
+    return bought and bought[:2]
 
 
 def explain_words(turn: Turn, scenario_id: str) -> str:
