@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 from sqlalchemy import select
@@ -10,7 +11,9 @@ from sqlalchemy.orm import Session
 
 from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.problems import Problem
+from loyalty.errors import KeyReused, RefundTooHigh
 from loyalty.orders import Item, Name, OrderIn, record
+from loyalty.refunds import refund
 from loyalty.tables import Order
 
 
@@ -29,6 +32,28 @@ class OrderTaken(Told):
     earned: int
     balance: int
     new: bool
+
+
+class RefundIn(Asked):
+    """What was paid back; `refund_id` is the source's own number of the refund, so that it counts once."""
+
+    amount_fen: Annotated[int, Field(ge=1, le=10**12)]
+    refund_id: Name | None = None
+
+
+class OrderRefunded(Told):
+    """What a refund did: points that came back to their lots, points taken back, of these still owed, points that were
+    waived, fen taken from stored value for them, and what is available now."""
+
+    order_id: int
+    member_id: int
+    amount_fen: int
+    restored: int
+    clawed_back: int
+    owed: int
+    waived: int
+    stored_value_fen: int
+    balance: int
 
 
 class OrderShown(Told):
@@ -64,9 +89,21 @@ def show(session: Session, call: Call[OrderAddress, Nothing, None]) -> tuple[int
         items=[Item(**item) for item in order.items])
 
 
+def give_back(session: Session, call: Call[OrderAddress, Nothing, RefundIn]) -> tuple[int, Told]:
+    """Give an order back, or a part of it."""
+    path, body = call.path, call.body
+    key = call.key if body.refund_id is None else f"{path.source}/{path.external_id}/{body.refund_id}"
+    done = refund(session, path.source, path.external_id, body.amount_fen, key=key, programme=call.programme,
+                  at=call.at)
+    return 200, OrderRefunded.model_validate(done)
+
+
 ENDPOINTS = (
     Endpoint("POST", "/api/v1/orders", "orders:write", "Record a paid order; the answer shows what it earned", take,
              OrderTaken, body=OrderIn, statuses=(201, 200), part="external_id", grouped=True),
     Endpoint("GET", "/api/v1/orders/{source}/{external_id}", "orders:read", "Show an order", show, OrderShown,
              params=OrderAddress),
+    Endpoint("POST", "/api/v1/orders/{source}/{external_id}/refunds", "orders:write",
+             "Give an order back, whole or in part", give_back, OrderRefunded, params=OrderAddress, body=RefundIn,
+             part="external_id", parts={RefundTooHigh: "amount_fen", KeyReused: "refund_id"}),
 )

@@ -10,27 +10,44 @@ from functools import cache
 
 from aiohttp import web
 
-from bot.api import members, openapi, orders, points, redemptions, webhooks
+from bot.api import (
+    coupons,
+    events,
+    identities,
+    members,
+    openapi,
+    orders,
+    points,
+    redemptions,
+    stored_value,
+    tiers,
+    webhooks,
+)
 from bot.api.endpoints import Endpoint
 from bot.api.keys import KeyRing
 from bot.api.problems import Problem
 from bot.api.serving import Api
 from bot.cache import Cache, LocalCache
 from bot.database import Database
+from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *orders.ENDPOINTS, *members.ENDPOINTS, *points.ENDPOINTS, *redemptions.ENDPOINTS, *webhooks.ENDPOINTS,
+    *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS, *redemptions.ENDPOINTS,
+    *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS, *webhooks.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 
 
 def add_routes(app: web.Application, database: Database, programme: Callable[[], Programme],
                api_keys: Mapping[str, str], clock: Callable[[], datetime], cache: Cache | None = None,
-               requests_per_s: int = REQUESTS_PER_S) -> None:
-    """Hang the API into the application; `programme` and `clock` are asked anew for each request."""
+               requests_per_s: int = REQUESTS_PER_S, identity_secret: str = "") -> None:
+    """Hang the API into the application; `programme` and `clock` are asked anew for each request.
+
+    With the secret, identities are brought into their one form and phones are hashed; without it they stay as sent.
+    """
     keys = KeyRing(database, api_keys, cache or LocalCache(clock), requests_per_s)
-    api = Api(database, programme, keys, clock)
+    api = Api(database, programme, keys, clock, Identifier(identity_secret) if identity_secret else None)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, api.handler(endpoint))
     app.router.add_route("GET", openapi.ADDRESS, api.answering(show_document))

@@ -16,11 +16,13 @@ from sqlalchemy.orm import Session
 from bot.api.endpoints import Call, Endpoint
 from bot.api.keys import KeyRing, require_scope
 from bot.api.order_commits import OrderCommits
+from bot.api.people import in_one_form
 from bot.api.problems import Problem, database_away, of_refusal, of_validation
 from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
 from bot.api.writes import Answer, Write, again, answer_once, write_of
 from bot.database import Database, is_transient
-from loyalty.errors import KeyReused, LoyaltyError
+from loyalty.errors import BadIdentity, KeyReused, LoyaltyError
+from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 log = structlog.get_logger("api")
@@ -33,8 +35,9 @@ class Api:
     """What the endpoints need in hand; `programme` and `clock` are asked anew for each request."""
 
     def __init__(self, database: Database, programme: Callable[[], Programme], keys: KeyRing,
-                 clock: Callable[[], datetime]) -> None:
+                 clock: Callable[[], datetime], identifier: Identifier | None = None) -> None:
         self.database, self.programme, self.keys, self.clock = database, programme, keys, clock
+        self.identifier = identifier
         self.orders = OrderCommits(database, programme)
 
     def handler(self, endpoint: Endpoint) -> Handler:
@@ -104,8 +107,13 @@ class Api:
         try:
             path = endpoint.params.model_validate(dict(request.match_info))
             query = endpoint.query.model_validate(query_of(request))
+            if self.identifier is not None:
+                path = in_one_form(path, self.identifier)
+                body = body and in_one_form(body, self.identifier)
         except ValidationError as error:
             raise of_validation(error) from error
+        except BadIdentity as error:
+            raise of_refusal(error, error.kind) from error
         return Call(client, key, self.clock(), self.programme(), path, query, body)
 
 
