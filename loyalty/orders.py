@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
-from sqlalchemy import Executable, Select, bindparam, case, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import AVAILABLE, POINTS, AccountName, lock_accounts, open_accounts
@@ -26,8 +25,8 @@ from loyalty.ledger import earning, post
 from loyalty.programme import Programme
 from loyalty.rulebook import OrderFacts, Share
 from loyalty.storage import among
-from loyalty.tables import Order, PurchaseSummary, table_of
-from loyalty.writing import insert_many, insert_of
+from loyalty.tables import Order, PurchaseSummary
+from loyalty.writing import insert_many, upsert_many
 
 Name = Annotated[str, Field(pattern=PRINTABLE, max_length=200)]
 Fen = Annotated[int, Field(ge=0, le=10**12)]
@@ -177,14 +176,15 @@ def _store(session: Session, orders: Sequence[OrderIn], bodies: Sequence[str], m
     """Store these orders of these members with all they bring; by place those that nobody stored meanwhile."""
     earner = Earner(session, programme, {*members.values()}, at, [orders[place].paid_at for place in members])
     shares = {place: earner.earn(member_id, _facts(orders[place]), place) for place, member_id in members.items()}
-    rows = [_order_row(orders[place], bodies[place], member_id, _sum(shares[place], POINTS), at)
-            for place, member_id in members.items()]
+    rows = {place: _order_row(orders[place], bodies[place], member_id, _sum(shares[place], POINTS), at)
+            for place, member_id in members.items()}
     ids = {(row.source, row.external_id): row.id
-           for row in insert_many(session, Order, rows, ["id", "source", "external_id"])}
+           for row in insert_many(session, Order, [*rows.values()], ["id", "source", "external_id"])}
     made = {place: _Stored(ids[name], member_id, _sum(shares[place], POINTS), bodies[place])
             for place, member_id in members.items() if (name := _name(orders[place])) in ids}
     _post(session, [(orders[place], stored.member_id, shares[place]) for place, stored in made.items()], programme, at)
-    _keep_summaries(session, [(stored.member_id, orders[place]) for place, stored in made.items()])
+    _keep_summaries(session, [(stored.member_id, orders[place], rows[place]["items"])
+                              for place, stored in made.items()])
     earner.write({place: stored.id for place, stored in made.items()})
     return made
 
@@ -206,31 +206,27 @@ def _post(session: Session, earned: Sequence[tuple[OrderIn, int, Sequence[Share]
             raise posted.error
 
 
-def _keep_summaries(session: Session, bought: Sequence[tuple[int, OrderIn]]) -> None:
+_SUMMING = {
+    "first_at": "CASE WHEN old.first_at > excluded.first_at THEN excluded.first_at ELSE old.first_at END",
+    "last_at": "CASE WHEN old.last_at <= excluded.last_at THEN excluded.last_at ELSE old.last_at END",
+    "orders": "old.orders + excluded.orders",
+    "amount_fen": "old.amount_fen + excluded.amount_fen",
+    "last_items": "CASE WHEN old.last_at <= excluded.last_at THEN excluded.last_items ELSE old.last_items END",
+}
+
+
+def _keep_summaries(session: Session, bought: Sequence[tuple[int, OrderIn, list[dict[str, Any]]]]) -> None:
     """Add the orders to the summary of their members: one row each, whatever order they came in."""
     rows: dict[int, dict[str, Any]] = {}
-    for member_id, order in bought:
+    for member_id, order, items in bought:
         row = rows.setdefault(member_id, {"member_id": member_id, "first_at": order.paid_at, "last_at": order.paid_at,
                                           "orders": 0, "amount_fen": 0, "last_items": []})
         row["orders"], row["amount_fen"] = row["orders"] + 1, row["amount_fen"] + order.amount_fen
         row["first_at"] = min(row["first_at"], order.paid_at)
         if order.paid_at >= row["last_at"]:
-            row["last_at"], row["last_items"] = order.paid_at, _plain(order.items)
+            row["last_at"], row["last_items"] = order.paid_at, items
     if rows:
-        session.execute(_summing(session.get_bind().dialect.name), [rows[id] for id in sorted(rows)])
-
-
-@cache
-def _summing(dialect: str) -> Executable:
-    old, new = table_of(PurchaseSummary).c, insert_of(dialect, PurchaseSummary)
-    newer = old.last_at <= new.excluded.last_at
-    return new.on_conflict_do_update(index_elements=["member_id"], set_={
-        "first_at": case((old.first_at > new.excluded.first_at, new.excluded.first_at), else_=old.first_at),
-        "last_at": case((newer, new.excluded.last_at), else_=old.last_at),
-        "orders": old.orders + new.excluded.orders,
-        "amount_fen": old.amount_fen + new.excluded.amount_fen,
-        "last_items": case((newer, new.excluded.last_items), else_=old.last_items),
-    })
+        upsert_many(session, PurchaseSummary, [rows[id] for id in sorted(rows)], "member_id", _SUMMING)
 
 
 def _outcome(order: OrderIn, stored: _Stored, body: str, held: Mapping[int, Balance], new: bool) -> OrderOutcome:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
+from datetime import UTC, datetime
+from functools import cache, lru_cache
 from typing import Any
 
 import msgspec
@@ -14,16 +15,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from loyalty.storage import Base
+from loyalty.storage import Base, UtcDateTime
 from loyalty.tables import table_of
 
 Rows = Sequence[Mapping[str, Any]]
+MANY = 16
+"""From so many rows on they travel as one JSON parameter, which costs a tenth of a parameter a cell."""
 
 
 def insert_new(session: Session, entity: type[Base], rows: Rows, returning: Sequence[str]) -> list[Row[Any]]:
     """Insert the rows whose unique keys are free, in the order given; the named columns of those inserted."""
     if not rows:
         return []
+    if len(rows) >= MANY:
+        return insert_many(session, entity, rows, returning)
     return list(session.execute(_insert_new(_dialect(session), entity, tuple(returning)), rows))
 
 
@@ -46,11 +51,21 @@ def upsert_row(
 
 
 def insert_many(session: Session, entity: type[Base], rows: Rows, returning: Sequence[str]) -> list[Row[Any]]:
-    """As insert_new, on PostgreSQL in one statement with one parameter; every row has the same plain columns."""
-    if not rows or _dialect(session) != "postgresql":
-        return insert_new(session, entity, rows, returning)
-    statement = _write_json(entity, tuple(rows[0]), tuple(returning))
-    return list(session.execute(statement, {"rows": msgspec.json.encode(rows).decode()}))
+    """As insert_new, in one statement with one parameter; every row has the same columns, moments come back as text."""
+    if not rows:
+        return []
+    statement = _write_json(_dialect(session), entity, tuple(rows[0]), tuple(returning))
+    return list(session.execute(statement, {"rows": _as_json(session, entity, rows)}))
+
+
+def upsert_many(session: Session, entity: type[Base], rows: Rows, on: str, changes: Mapping[str, str]) -> None:
+    """As upsert_row for many rows with one parameter: `changes` are SQL expressions in which `old` is the row that has
+    the key and `excluded` the new one. No key twice among the rows."""
+    if rows:
+        table = table_of(entity).name
+        sets = ", ".join(f'"{column}" = {change.replace("old.", table + ".")}' for column, change in changes.items())
+        statement = _write_json(_dialect(session), entity, tuple(rows[0]), (), f'("{on}") DO UPDATE SET {sets}')
+        session.execute(statement, {"rows": _as_json(session, entity, rows)})
 
 
 def change_many(session: Session, entity: type[Base], column: str, values: Mapping[int, Any], *,
@@ -118,11 +133,10 @@ def write_rows(session: Session, entity: type[Base], rows: Rows) -> None:
     if not rows:
         return
     dialect = _dialect(session)
-    if dialect != "postgresql":
+    if dialect != "postgresql" and len(rows) < MANY:
         session.execute(_write(dialect, entity), rows)
         return
-    body = msgspec.json.encode(rows).decode()
-    session.execute(_write_json(entity, tuple(rows[0])), {"rows": body})
+    session.execute(_write_json(dialect, entity, tuple(rows[0])), {"rows": _as_json(session, entity, rows)})
 
 
 @cache
@@ -147,11 +161,37 @@ def _change(dialect: str, entity: type[Base], column: str, adding: bool) -> Exec
 
 
 @cache
-def _write_json(entity: type[Base], columns: tuple[str, ...], returning: tuple[str, ...] = ()) -> Executable:
+def _write_json(dialect: str, entity: type[Base], columns: tuple[str, ...], returning: tuple[str, ...] = (),
+                conflict: str = "DO NOTHING") -> Executable:
     table = table_of(entity)
     names = ", ".join(f'"{table.c[column].name}"' for column in columns)
+    if dialect == "postgresql":
+        # Names of our own tables and columns, here and below.
+        source = f'SELECT {names} FROM json_populate_recordset(NULL::"{table.name}", CAST(:rows AS json))'  # noqa: S608
+    else:
+        cells = ", ".join(f"value ->> {place}" for place in range(len(columns)))
+        source = f"SELECT {cells} FROM json_each(:rows) WHERE true"  # noqa: S608
     return text(
-        f'INSERT INTO "{table.name}" ({names}) SELECT {names} '  # noqa: S608 - names of our own tables and columns
-        f'FROM json_populate_recordset(NULL::"{table.name}", CAST(:rows AS json)) ON CONFLICT DO NOTHING'
+        f'INSERT INTO "{table.name}" ({names}) {source} ON CONFLICT {conflict}'
         + (f" RETURNING {', '.join(returning)}" if returning else "")
     )
+
+
+def _as_json(session: Session, entity: type[Base], rows: Rows) -> str:
+    """Rows as one parameter: objects for PostgreSQL, lists with moments as SQLite keeps them."""
+    if _dialect(session) == "postgresql":
+        return msgspec.json.encode(rows).decode()
+    kinds = [isinstance(table_of(entity).c[name].type, UtcDateTime) for name in rows[0]]
+    lists = [[row[name] for name in rows[0]] for row in rows]
+    for place in (place for place, is_moment in enumerate(kinds) if is_moment):
+        for row in lists:
+            if row[place] is not None:
+                row[place] = _sqlite_moment(row[place])
+    return msgspec.json.encode(lists).decode()
+
+
+@lru_cache(maxsize=4096)
+def _sqlite_moment(moment: datetime) -> str:
+    if moment.tzinfo is None:
+        raise ValueError(f"a moment without a time zone: {moment!r}; pass datetime(..., tzinfo=UTC)")
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
