@@ -139,8 +139,8 @@ class LotBook:
                 uses.append(Use(lot, part))
                 amount -= part
             if not amount:
-                break
-        return uses
+                return uses
+        raise RuntimeError(f"{amount} more was counted than these lots hold")
 
     def lapse(self, lot: OpenLot, amount: int) -> list[Use]:
         """Take what is left of a lot whose time is over."""

@@ -16,6 +16,7 @@ from loyalty.accounts import (
     BURNED,
     HELD,
     ISSUED,
+    LAPSED,
     OWED,
     AccountName,
     lock_accounts,
@@ -231,7 +232,7 @@ class Batch:
         book = LotBook(self.at)
         needs: dict[int, int] = defaultdict(int)
         for movement in fresh:
-            if movement.debit.of_member and movement.debit.kind == AVAILABLE and movement.lot is None:
+            if movement.debit.kind == AVAILABLE and movement.credit.kind != LAPSED:
                 needs[self.accounts[movement.debit]] += movement.amount
         load_open(self.session, book, needs)
         load_by_id(self.session, book, {movement.lot for movement in fresh if movement.lot is not None})
