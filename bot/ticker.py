@@ -14,7 +14,9 @@ from bot.database import Database
 from bot.work_metrics import WorkMetrics
 from handlers.followup import entries, sop, sources, sweeps
 from handlers.talk import inbox, outbox
+from loyalty import coupons
 from loyalty.ledger import expire_due, release_due_holds
+from loyalty.redemptions import lapse_due
 
 log = structlog.get_logger("bot.ticker")
 TIMERS_PER_CLAIM = 1000
@@ -90,6 +92,10 @@ class Ticker:
             release_due_holds(session, now)
         with self._database.transaction() as session:
             expire_due(session, now, limit=1000)
+        with self._database.transaction() as session:
+            coupons.sweep(session, now)
+        with self._database.transaction() as session:
+            lapse_due(session, now)
 
     def _measure(self) -> None:
         with self._database.reading() as session:

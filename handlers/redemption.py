@@ -209,7 +209,7 @@ def _refused(turn: Turn, error: errors.LoyaltyError, known: dict[str, Any]) -> s
         case errors.OutOfStock():
             return turn.reply("redeem_out_of_stock", stock=0, **known)
         case errors.LimitReached():
-            return turn.reply("redeem_limit", limit=reward.per_member, **known)
+            return turn.reply("redeem_limit", limit=error.limit, **known)
         case errors.TierTooLow():
             return turn.reply("redeem_tier", tier=_tier_name(turn, reward), **known)
         case _:
