@@ -6,6 +6,7 @@ A chunk, its refused rows and how far the file is are kept together: whatever en
 from __future__ import annotations
 
 import codecs
+import gc
 import hashlib
 import io
 import os
@@ -80,7 +81,7 @@ class Import:
         Raises HeaderError, ImportInterrupted, OSError.
         """
         began_s = monotonic_s()
-        with opened(self.path) as (lines, encoded, digest):
+        with _without_cycles(), opened(self.path) as (lines, encoded, digest):
             sheet = self.kind.read(lines, self.identifier, self.programme.zone, self.source)
             report = Report(ignored=sheet.header.ignored)
             if dry_run:
@@ -105,6 +106,7 @@ class Import:
             report.new, report.known = report.new + taken.new, report.known + taken.known
             report.points += taken.points
             errors += [error for _, error in _in_order(taken)][:SHOWN - len(errors)]
+            gc.collect(0)
             step()
         report.errors = errors
 
@@ -125,6 +127,7 @@ class Import:
                         _put_aside(rejects, sheet, taken)
                         at = imports.note_progress(session, at, name, len(rows), taken, rejects.tell())
                     errors += [error for _, error in _in_order(taken)][:SHOWN - len(errors)]
+                    gc.collect(0)
                     step()
                 with self.database.transaction() as session:
                     at = imports.note_progress(session, at, name, 0, Taken(), at.rejected_bytes, self.clock())
@@ -133,6 +136,18 @@ class Import:
         report.rows, report.new, report.known, report.points = at.rows, at.new, at.known, at.points
         report.rejected, report.errors = at.rejected, errors
         report.rejected_file = self.rejected_path if at.rejected else None
+
+
+@contextmanager
+def _without_cycles() -> Iterator[None]:
+    """No search for reference cycles meanwhile: rows have none, and searching them takes a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Identifier:
 
 def normal_phone(value: str) -> str:
     """A phone in its one form: 11 digits at home, + and country code abroad; raises BadIdentity."""
-    plain = _mobile(value)
+    plain = _mobile(value.replace(" ", "").replace("-", ""))
     if plain is None:
         bare = _between.sub("", unicodedata.normalize("NFKC", value))
         plain = _mobile(bare)

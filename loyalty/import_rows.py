@@ -100,7 +100,8 @@ class Sheet(Generic[T]):
             return Row(line, [], None, RowError(line, WHOLE_ROW, cells, "write it as CSV again"))
         if len(cells) != len(self.header.cells):
             what = f"{len(cells)} cells under {len(self.header.cells)} columns"
-            return Row(line, cells, None, RowError(line, WHOLE_ROW, what, "quote cells that hold a comma or a line break"))
+            mend = "quote cells that hold a comma or a line break"
+            return Row(line, cells, None, RowError(line, WHOLE_ROW, what, mend))
         mark = self.header.mark
         if mark is not None and cells[mark] == WHOLE_ROW:
             # Its cells were put together as well as could be: only a person knows whether they are right now.
