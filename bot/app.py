@@ -147,7 +147,8 @@ class Service:
         add_callback_routes(app, wecom, wechat)
         keys = {name: key.get_secret_value() for name, key in settings.api.api_keys.items()}
         limit = settings.api.requests_per_s
-        add_routes(app, self.database, lambda: self.brand().programme, keys, self.clock, self.cache, limit)
+        secret = settings.identity.secret.get_secret_value()
+        add_routes(app, self.database, lambda: self.brand().programme, keys, self.clock, self.cache, limit, secret)
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
