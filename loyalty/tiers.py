@@ -86,8 +86,9 @@ def distance(session: Session, programme: Programme, member_id: int, at: datetim
 
 def reach(programme: Programme, member_id: int, tier: str | None, now: Figures, at: datetime) -> Step | None:
     """The step up that these figures make, or none: by buying a tier is only gained."""
-    reached = tier_of(programme, now.amount_fen, now.growth)
-    if reached is None or programme.tier_rank(reached.id) <= programme.tier_rank(tier):
+    above = programme.tiers[programme.tier_rank(tier) + 1:]
+    reached = next((each for each in reversed(above) if each.reached_by(now.amount_fen, now.growth)), None)
+    if reached is None:
         return None
     return Step(member_id, REACHED, tier, reached.id, now.amount_fen, now.growth, counted_from(programme, at),
                 _due(programme, at, programme.tier_policy.valid_days), at)
