@@ -17,6 +17,7 @@ from handlers.talk import inbox, outbox
 from loyalty import coupons
 from loyalty.ledger import expire_due, release_due_holds
 from loyalty.redemptions import lapse_due
+from loyalty.tiers import evaluate_due
 
 log = structlog.get_logger("bot.ticker")
 TIMERS_PER_CLAIM = 1000
@@ -96,6 +97,8 @@ class Ticker:
             coupons.sweep(session, now)
         with self._database.transaction() as session:
             lapse_due(session, now)
+        with self._database.transaction() as session:
+            evaluate_due(session, self._brand().programme, now)
 
     def _measure(self) -> None:
         with self._database.reading() as session:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -233,3 +235,20 @@ def test_a_batch_is_the_same_as_one_after_the_other(database: Database) -> None:
         assert findings(session) == []
         again = record_many(session, orders[:2], programme, NOON)
         assert [(outcome.earned, outcome.new) for outcome in again] == [(10_050, False), (396, False)]
+
+
+def test_orders_at_once_never_pass_a_cap(database: Database) -> None:
+    """Six tills send an order of one new customer in the same moment: one welcome, two visits, every base rate."""
+    programme = brand({"id": "welcome", "points": 50, "first_order": True},
+                      {"id": "visit", "points": 10, "caps": {"times_per_member": 2}})
+    with database.transaction() as session:
+        resolve(session, [("openid", "wang")], NOON)
+    gate = threading.Barrier(6)
+
+    def act(number: int) -> int:
+        gate.wait(10)
+        with database.transaction() as session:
+            return record(session, an_order(f"T{number}", MILK), programme, NOON).earned
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sum(pool.map(act, range(6))) == 6 * 15 + 50 + 2 * 10
