@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -176,3 +178,22 @@ def test_crowds_are_who_ends_and_did_not_renew(database: Database, noon: datetim
         assert ending(session, "half", end - week, end) == [] and ending(session, "year", end - week, end + week) == []
         assert {id: len(found) for id, found in standings(session, [ends, renewed, gone], end).items()} == {
             ends: 0, renewed: 1, gone: 0}
+
+
+def test_a_months_trial_is_taken_once_at_six_tills(database: Database, noon: datetime, programme: Programme) -> None:
+    """Six tills with six keys at the same moment: one hands it out, five are told."""
+    with database.transaction() as session:
+        member = somebody(session, noon)
+        buy(session, member, "half", 9_900, "1", programme, noon)
+    gate = Barrier(6)
+
+    def run(number: int) -> str:
+        gate.wait(10)
+        try:
+            with database.transaction() as session:
+                return take_trial(session, member, "half", "NEW-1", f"till-{number}", programme, noon).sku
+        except errors.LimitReached:
+            return "told"
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(run, range(6))) == ["NEW-1"] + ["told"] * 5

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from itertools import count
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -177,6 +179,34 @@ def test_dormant_money_is_found_by_when_it_last_moved(database: Database, noon: 
         assert found[0].last_moved_at == noon
         assert dormant(session, later, limit=1, after_member=asleep) == found[1:]
         assert dormant(session, noon) == []
+
+
+def test_the_last_money_is_spent_once_and_a_key_pays_once(database: Database, noon: datetime,
+                                                          programme: Programme) -> None:
+    """Six payments of ¥40 at once from ¥110: two go through; six retries of one top-up are one."""
+    programme = with_rules(programme)
+    with database.transaction() as session:
+        member = somebody(session, noon)
+    gate = Barrier(6)
+
+    def run(act: Any) -> list[str]:
+        def one(number: int) -> str:
+            gate.wait(10)
+            try:
+                with database.transaction() as session:
+                    return str(act(session, number))
+            except errors.LoyaltyError as refusal:
+                return type(refusal).__name__
+
+        with ThreadPoolExecutor(6) as pool:
+            return sorted(pool.map(one, range(6)))
+
+    tops = run(lambda session, _: top_up(session, member, 10_000, "wx-1", programme, noon).id)
+    assert len(set(tops)) == 1
+    paid = run(lambda session, n: pay(session, member, 4_000, f"order-{n}", programme, noon).principal_fen)
+    assert paid == ["4000", "4000"] + ["NotEnough"] * 4
+    with database.reading() as session:
+        assert wallet(session, member, noon).total_fen == 3_000 and findings(session) == []
 
 
 RUNS = count()
