@@ -62,7 +62,7 @@ def _transfers(session: Session, member_ids: Collection[int]) -> list[dict[str, 
     ]
 
 
-def _plain(row: Row[Any]) -> dict[str, Any]:
+def _plain(row: Row[*tuple[Any, ...]]) -> dict[str, Any]:
     return {name: _json(value) for name, value in row._mapping.items()}
 
 

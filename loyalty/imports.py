@@ -158,13 +158,14 @@ def _sift(session: Session, rows: Sequence[Row[Any]]) -> tuple[Taken, list[Row[A
     """The rows that can be written, and those that cannot: broken, or of somebody who was forgotten."""
     taken = Taken(refused=[(row, row.error) for row in rows if row.error is not None])
     good = [row for row in rows if row.value is not None]
-    gone = erased_among(session, {name for row in good for name in row.value.identities})
+    names = {id(row): set(row.value.identities) for row in good if row.value is not None}
+    gone = erased_among(session, {name for theirs in names.values() for name in theirs})
     if not gone:
         return taken, good
     for row in good:
-        if not gone.isdisjoint(row.value.identities):
+        if not gone.isdisjoint(names[id(row)]):
             taken.refused.append((row, RowError(row.line, WHOLE_ROW, *_FORGOTTEN)))
-    return taken, [row for row in good if gone.isdisjoint(row.value.identities)]
+    return taken, [row for row in good if gone.isdisjoint(names[id(row)])]
 
 
 def _fill(session: Session, pairs: Collection[tuple[int, MemberIn]], at: datetime) -> None:
@@ -178,9 +179,9 @@ def _fill(session: Session, pairs: Collection[tuple[int, MemberIn]], at: datetim
         opted_out_at=func.coalesce(c.opted_out_at, said_no))
     rows = [{"member": id, "called": one.name or None, "joined": one.joined_at,
              "said_no": at if one.opted_out else None}
-            for id, one in pairs if one.name or one.joined_at or one.opted_out]
+            for id, one in sorted(pairs, key=lambda pair: pair[0]) if one.name or one.joined_at or one.opted_out]
     if rows:
-        session.execute(statement, sorted(rows, key=lambda row: row["member"]))
+        session.execute(statement, rows)
     for id, one in pairs:
         if one.birthday is not None:
             set_birthday(session, id, *one.birthday, at)

@@ -39,9 +39,9 @@ def note_arrivals(session: Session, arrivals: Sequence[Arrival]) -> None:
 
 def acquired(session: Session, member_ids: Collection[int]) -> dict[int, Acquired]:
     """First and last arrival of each member that has any."""
-    theirs = {"partition_by": Acquisition.member_id}
-    earliest = func.row_number().over(order_by=(Acquisition.at, Acquisition.id), **theirs)
-    latest = func.row_number().over(order_by=(Acquisition.at.desc(), Acquisition.id.desc()), **theirs)
+    whose, when, id = Acquisition.member_id, Acquisition.at, Acquisition.id
+    earliest = func.row_number().over(partition_by=whose, order_by=(when, id))
+    latest = func.row_number().over(partition_by=whose, order_by=(when.desc(), id.desc()))
     ranked = select(Acquisition.member_id, Acquisition.source, Acquisition.channel_code, Acquisition.at,
                     earliest.label("early"), latest.label("late")).where(among(Acquisition.member_id, member_ids))
     each = ranked.subquery()

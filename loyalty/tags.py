@@ -50,7 +50,7 @@ def set_tags(session: Session, pairs: Collection[tuple[int, str]], source: str, 
 def remove_tags(session: Session, member_ids: Collection[int], tags: Collection[str],
                 source: str | None = None) -> int:
     """Take tags off members, of one source or of all; how many were there."""
-    mine = [among(_TAGS.c.member_id, member_ids), among(_TAGS.c.tag, tags)]
+    mine: list[ColumnElement[bool]] = [among(_TAGS.c.member_id, member_ids), among(_TAGS.c.tag, tags)]
     if source is not None:
         mine.append(_TAGS.c.source == source)
     return len(session.execute(delete(_TAGS).where(*mine).returning(_TAGS.c.member_id)).all())

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from loyalty.storage import Base, Id
+from loyalty.storage import PERSONAL, Base, Id
 
 
 class InboxRow(Base):
@@ -58,9 +58,9 @@ class VerdictRow(Base):
     member_id: Mapped[int | None] = mapped_column(index=True)
     channel: Mapped[str] = mapped_column(String(16))
     chat: Mapped[str] = mapped_column(String(160))
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(Text, info=PERSONAL)
     scenarios: Mapped[str] = mapped_column(Text)
-    reasons: Mapped[str] = mapped_column(Text)
+    reasons: Mapped[str] = mapped_column(Text, info=PERSONAL)
     decision: Mapped[str] = mapped_column(String(16))
     why: Mapped[str] = mapped_column(String(200))
     model: Mapped[str] = mapped_column(String(32), server_default="")
@@ -91,6 +91,7 @@ class DialogRow(Base):
     step: Mapped[str] = mapped_column(String(40))
     state: Mapped[str] = mapped_column(Text)
     expires_at: Mapped[datetime]
+    __table_args__ = {"info": PERSONAL}
 
 
 class OutboxRow(Base):

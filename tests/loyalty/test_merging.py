@@ -183,7 +183,7 @@ def test_a_debt_goes_over_and_comes_back(database: Database, noon: datetime, deb
         assert findings(session) == []
         unmerge(session, made.id, key="u1", at=noon)
         assert owed(session, poor, rich) == [30, 0]
-        assert [balance_of(session, member, noon).available for member in (poor, rich)] == [0, 100]
+        assert [balance_of(session, member, noon).available for member in (poor, rich)] == [-30, 100]
         assert findings(session) == []
 
 
