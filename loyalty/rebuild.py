@@ -17,7 +17,7 @@ from loyalty.storage import Base
 from loyalty.tables import PROGRAMME_OWNER, Account, AccountBalance, Hold, Lot, LotUse, Transfer
 from loyalty.writing import change_many, insert_new
 
-MOST = 10_000
+MOST = 200_000
 """Rows put right in one go."""
 
 
