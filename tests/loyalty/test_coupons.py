@@ -8,7 +8,7 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from sqlalchemy import func, select
@@ -236,6 +236,7 @@ def test_one_key_at_once_issues_one_and_the_stock_holds(database: Database, noon
     assert got == ["OutOfStock"] * 3 + ["beans"] * 3
 
 
+@settings(max_examples=60)
 @given(lines=st.lists(st.tuples(st.sampled_from(["BEAN", "QH-30"]), st.integers(0, 10**7)), min_size=1, max_size=5),
        percent=st.none() | st.integers(1, 100), amount=st.integers(1, 10**6), most=st.none() | st.integers(1, 10**6),
        threshold=st.integers(0, 10**6), for_beans=st.booleans())

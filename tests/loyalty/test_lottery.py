@@ -189,12 +189,12 @@ def test_tampering_with_a_draw_shows(database: Database, noon: datetime, program
 
 
 def test_rolls_are_even_and_independent_of_what_a_member_brings() -> None:
-    """40,000 rolls over ten slots pass chi-square for each of three seeds, also with keys that only count up."""
-    for seed in ("a1" * 32, "b2" * 32, "c3" * 32):
+    """20,000 rolls over ten slots pass chi-square for each of two seeds, also with keys that only count up."""
+    for seed in ("a1" * 32, "b2" * 32):
         slots = [0] * 10
-        for number in range(40_000):
+        for number in range(20_000):
             slots[roll(seed, "wheel", 7, f"{number}") // 100_000] += 1
-        chi_square = sum((count - 4_000) ** 2 / 4_000 for count in slots)
+        chi_square = sum((count - 2_000) ** 2 / 2_000 for count in slots)
         assert p_value_of(chi_square, 9) > 0.001, slots
 
 

@@ -214,7 +214,7 @@ STEP = st.tuples(st.sampled_from(["top", "pay", "return", "refund"]), st.integer
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, max_size=14), first=st.sampled_from(["principal", "bonus", "share"]),
        rule=st.sampled_from(["charge", "forgive"]))
 def test_whatever_happens_no_fen_appears_or_is_lost(database: Database, noon: datetime, programme: Programme,
