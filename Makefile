@@ -9,9 +9,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(VENV)/.ready var/models/current.json
 
-# The model is trained anew when what it learns from or how it learns has changed.
+# The model is trained anew when what it learns from or how it learns has changed; a checkout follows its examples
+# even where they make it worse.
 var/models/current.json: $(wildcard config/scenarios/*.yaml config/lexicon/*.txt intents/*.py) | $(VENV)/.ready
-	$(BIN)/huitou train
+	$(BIN)/huitou train --force
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Huitou needs Python 3.11 or newer; make PYTHON=/path/to/python3.11 ..."; exit 1; }

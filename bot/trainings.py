@@ -82,8 +82,9 @@ def heldout(corpus: Corpus, chat: str = "group") -> list[Message]:
 def cross_validate(settings: Settings, folds: int, chat: str, progress: Progress, seed: int = SEED) -> Judged:
     """Judge each example by a model that has learnt from the other folds alone."""
     from intents.training import train
+    from intents.words import base_dictionary
 
-    corpus = _corpus(settings)
+    corpus, dictionary = _corpus(settings), base_dictionary()
     examples = training_set(corpus.scenarios, corpus.none)
     Random(seed).shuffle(examples)
     parts = []
@@ -94,7 +95,8 @@ def cross_validate(settings: Settings, folds: int, chat: str, progress: Progress
         def tell(done: int, steps: int, fold: int = fold) -> None:
             progress(fold * steps + done, folds * steps)
 
-        parts.append(judge(train(rest, [], seed, corpus.lexicon, progress=tell), own))
+        model = train(rest, [], seed, corpus.lexicon, progress=tell, dictionary=dictionary)
+        parts.append(judge(model, own))
     return joined(parts)
 
 

@@ -7,7 +7,7 @@ thresholds. The label with the highest score is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -96,8 +96,16 @@ class GeneralModel:
         return np.asarray((values / lengths[kinds]).astype(np.float32) @ self._weights[rows] + self._intercepts)
 
 
-def fit(sentences: Sequence[Sentence], seed: int, progress: Progress | None = None) -> GeneralModel:
-    """Learn from sentences; the same ones and seed give the same model. Raises TrainingRefused under two labels."""
+def fit(
+    sentences: Sequence[Sentence],
+    seed: int,
+    progress: Progress | None = None,
+    dictionary: Mapping[str, int] | None = None,
+) -> GeneralModel:
+    """Learn from sentences; the same ones and seed give the same model. Raises TrainingRefused under two labels.
+
+    `dictionary` (word -> frequency) stands in for jieba's.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import FeatureUnion
     from sklearn.svm import LinearSVC
@@ -107,7 +115,7 @@ def fit(sentences: Sequence[Sentence], seed: int, progress: Progress | None = No
     if len(labels) < 2:
         raise TrainingRefused(f"{len(labels)} labels among {len(sentences)} sentences; there must be two or more")
     tell = progress or (lambda done, steps: None)
-    cutter = Cutter(base_dictionary())
+    cutter = Cutter(dictionary or base_dictionary())
     reader = _Reader(cutter)
     read = [reader.names(text) for text in normalise_all([item.text for item in sentences])]
     union = FeatureUnion(
