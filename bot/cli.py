@@ -30,6 +30,7 @@ from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask
 from bot.models_cli import models_app
+from bot.sop_cli import sop_app
 from bot.understanding_cli import classify, train
 from handlers.talk import inbox
 from loyalty import audit as ledger_audit
@@ -44,6 +45,7 @@ app.command("classify")(classify)
 app.command("evaluate")(evaluate)
 app.add_typer(models_app, name="models")
 app.add_typer(inbox_app, name="inbox")
+app.add_typer(sop_app, name="sop")
 app.add_typer(imports_app, name="import")
 app.add_typer(keys_app, name="keys")
 

@@ -70,7 +70,7 @@ class Engine(Desk):
 
     def _is_stopped(self, run: Run, sop: Sop) -> bool:
         for stop in sop.stop_when:
-            if run.started_at < self.now and condition(stop.when).holds(self.facts(run)):
+            if condition(stop.when).holds(self.facts(run)):
                 run.state = "stopped"
                 self.journal.note(run, Decision("skipped", stop.why))
                 self.journal.keep(run)

@@ -48,6 +48,7 @@ def note_mass(session: Session, payload: Mapping[str, Any], results: Mapping[str
         decision = WORDS[results.get(external, "unsent")]
         rows.append({
             "task": f"mass:{payload['msgid']}"[:80], "sop": payload["sop"], "member_id": member_id,
-            "rep": payload["sender"], "decision": decision.outcome, "reason": decision.reason, "at": now, "channel": "mass",
+            "rep": payload["sender"], "decision": decision.outcome, "reason": decision.reason, "at": now,
+            "channel": "mass",
         })  # fmt: skip
     write_rows(session, TouchRow, rows)
