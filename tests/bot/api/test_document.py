@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import jsonschema_rs
 import pytest
@@ -23,10 +25,12 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from bot.api import openapi
 from bot.api.routes import ENDPOINTS, add_routes
 from bot.api.scopes import SCOPES
+from bot.api.webhooks import Kind
 from bot.database import Database
 from loyalty.customers import resolve
 from loyalty.ledger import earn
 from loyalty.programme import Programme
+from loyalty.webhook_events import KINDS
 
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 SOMEBODY = {"kind": "taobao", "value": "qinghe-fan"}
@@ -136,3 +140,11 @@ def _about_somebody(case: Case, number: int) -> None:
         case.path_parameters.update(SOMEBODY)
     if isinstance(case.body, dict) and "member" in case.body:
         case.body["member"] = SOMEBODY
+
+
+def test_the_reference_lists_every_address() -> None:
+    """The page for people has every address with its scope, every webhook event, and none that does not exist."""
+    page = (Path(__file__).resolve().parents[3] / "docs/reference/api.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"^\| `([A-Z]+ /api/v1/\S+)` \| `(\S+)` \|", page, re.MULTILINE))
+    assert told == {(f"{one.method} {one.path}", one.scope) for one in ENDPOINTS}
+    assert set(re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", page, re.MULTILINE)) == set(KINDS) == set(get_args(Kind))
