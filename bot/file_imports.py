@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,7 +95,7 @@ class Import:
     def _try(self, sheet: Sheet[Any], report: Report, step: Callable[[], None]) -> None:
         """Write every chunk as if in earnest, and take it back."""
         errors: list[RowError] = []
-        while rows := sheet.chunk(self.chunk):
+        for rows in _ahead(sheet, self.chunk):
             taken = Taken()
             try:
                 with self.database.transaction() as session:
@@ -121,7 +122,7 @@ class Import:
         if at.finished_at is None:
             sheet.skip(at.rows)
             with _rejects(self.rejected_path, at.rejected_bytes) as rejects:
-                while rows := sheet.chunk(self.chunk):
+                for rows in _ahead(sheet, self.chunk):
                     with self.database.transaction() as session:
                         taken = self.kind.write(session, rows, self.programme, self.clock())
                         _put_aside(rejects, sheet, taken)
@@ -136,6 +137,15 @@ class Import:
         report.rows, report.new, report.known, report.points = at.rows, at.new, at.known, at.points
         report.rejected, report.errors = at.rejected, errors
         report.rejected_file = self.rejected_path if at.rejected else None
+
+
+def _ahead(sheet: Sheet[Any], size: int) -> Iterator[list[Row[Any]]]:
+    """The chunks of a sheet, the next one read while the database works on this one."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(sheet.chunk, size)
+        while rows := coming.result():
+            coming = reader.submit(sheet.chunk, size)
+            yield rows
 
 
 @contextmanager
