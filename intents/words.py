@@ -10,6 +10,7 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from operator import add
 
 _RUNS = re.compile("[\u3400-\u9fff]+|[a-z]+|[0-9]+")
@@ -22,6 +23,11 @@ _MOST_KEPT = 30_000
 
 def base_dictionary() -> dict[str, int]:
     """Words of jieba's dictionary with their frequencies, without the rarest ones."""
+    return dict(_jieba_words())
+
+
+@cache
+def _jieba_words() -> dict[str, int]:
     with warnings.catch_warnings():
         # jieba asks for pkg_resources and has unescaped patterns; neither is ours to mend.
         warnings.simplefilter("ignore")

@@ -71,6 +71,7 @@ def test_a_worse_model_stays_on_the_shelf(run: Run, tmp_path: Path) -> None:
     assert run("models", "rollback").exit_code == 0 and in_force(tmp_path) == "0001"
 
 
+@pytest.mark.faults
 def test_training_that_makes_it_worse_is_a_finding(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_report_has_pictures_and_loads_nothing(run: Run, tmp_path: Path) -> No
     assert "&lt;script&gt;快喝完了" in html
 
 
+@pytest.mark.faults
 def test_cross_validation_judges_every_example_once(run: Run) -> None:
     """In folds; each example judged by a model that has not seen it."""
     result = run("evaluate", "--cross-validate", 2, "--json")
