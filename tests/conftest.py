@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -27,8 +28,11 @@ START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /e
 
 
 def _load_all_tables() -> None:
-    import handlers.followup.tables
-    import handlers.talk.tables  # noqa: F401
+    for name in (
+        "handlers.followup.tables", "handlers.talk.tables", "loyalty.api_keys", "loyalty.campaign_tables",
+        "loyalty.people_tables", "loyalty.reward_tables", "loyalty.tables", "loyalty.webhook_tables",
+    ):
+        import_module(name)  # each brings its tables into the one metadata
 
 
 @pytest.fixture(scope="session")
