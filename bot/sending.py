@@ -213,11 +213,13 @@ class Sender:
         return Sent()
 
     async def mass_task(self, job: Job) -> Sent:
-        """A 企业群发 task; the platform knows no idempotency here, so one that may have arrived is looked for first."""
+        """A 企业群发 task; the platform knows no idempotency here, so one that may have arrived is not made again."""
         payload, wecom = job.row.payload, self._gateways.wecom
         name = f"mass-task:{job.row.key}"
         known = await self._cache.get(name)
         if known is None:
+            if job.may_have_arrived:
+                raise NotSendable("the task may have been made by a try without an answer; see 群发 in the console")
             known = await outreach.add_mass_task(
                 wecom, payload["sender"], payload["people"], payload["content"], payload["link"], job.row.trace
             )
