@@ -65,8 +65,8 @@ def test_tags_go_by_name_and_a_missing_one_is_said(desk: Any) -> None:
     """Names become the corp's ids; a name the corp does not have fails with what to do."""
     group = {"tag_group": [{"tag": [{"id": "et1", "name": "新朋友", "deleted": False}]}]}
     desk.platform.always["externalcontact/get_corp_tag_list"] = {"errcode": 0} | group
-    known, unknown = (effects.mark_tag(key, "liuyang", f"wm{key}", [tag], []) for key, tag in (("a", "新朋友"), ("b", "老")))
-    desk.write(known, unknown)
+    desk.write(effects.mark_tag("a", "liuyang", "wmA", ["新朋友"], []))
+    desk.write(effects.mark_tag("b", "liuyang", "wmB", ["老客"], []))
     desk.deliver()
     (call,) = desk.platform.called("externalcontact/mark_tag")
     assert call.body["add_tag"] == ["et1"] and desk.states() == [1, 2]
