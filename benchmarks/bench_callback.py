@@ -31,10 +31,8 @@ import psycopg
 from callback_load import callbacks, pace
 from sqlalchemy import text
 
-import handlers.followup.tables
-import handlers.talk.tables  # noqa: F401
 from bot.database import Database
-from loyalty.storage import Base
+from bot.tables import METADATA
 
 HERE = Path(__file__).parent
 CONNECTIONS = 64
@@ -98,7 +96,7 @@ def cpu_s(process: int) -> float:
 
 def prepared(url: str) -> Database:
     database = Database(url)
-    Base.metadata.create_all(database.engine)
+    METADATA.create_all(database.engine)
     return database
 
 

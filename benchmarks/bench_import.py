@@ -27,14 +27,12 @@ from pathlib import Path
 
 import psycopg
 
-import handlers.followup.tables
-import handlers.talk.tables  # noqa: F401
 from bot.brands import read_programme
 from bot.database import Database
 from bot.file_imports import ORDERS, Import
+from bot.tables import METADATA
 from loyalty.audit import findings
 from loyalty.identities import Identifier
-from loyalty.storage import Base
 
 POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
@@ -58,14 +56,14 @@ def fresh(engine: str, folder: Path) -> Iterator[Database]:
     name = f"huitou_bench_{uuid.uuid4().hex[:8]}"
     if engine == "sqlite":
         database = Database(f"sqlite:///{folder}/{name}.db")
-        Base.metadata.create_all(database.engine)
+        METADATA.create_all(database.engine)
         yield database
         database.dispose()
         return
     with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
         admin.execute(f'CREATE DATABASE "{name}"')
         database = Database(POSTGRES_URL.rsplit("/", 1)[0] + "/" + name)
-        Base.metadata.create_all(database.engine)
+        METADATA.create_all(database.engine)
         try:
             yield database
         finally:

@@ -6,7 +6,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -16,23 +15,15 @@ from filelock import FileLock
 from bot.brands import load_brand
 from bot.database import Database
 from bot.settings import load_settings
+from bot.tables import METADATA
 from bot.trainings import has_learnt, train_model
 from handlers.brand import Brand
 from intents import shelf
-from loyalty.storage import Base
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 MODELS = CONFIG.parent / "var" / "models"
 POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /etc/postgresql) main start"
-
-
-def _load_all_tables() -> None:
-    for name in (
-        "handlers.followup.tables", "handlers.talk.tables", "loyalty.api_keys", "loyalty.campaign_tables",
-        "loyalty.people_tables", "loyalty.reward_tables", "loyalty.tables", "loyalty.webhook_tables",
-    ):
-        import_module(name)  # each brings its tables into the one metadata
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +47,8 @@ def postgres_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _postgres_with_tables(postgres_url: str) -> Iterator[Database]:
-    _load_all_tables()
     database = Database(postgres_url)
-    Base.metadata.create_all(database.engine)
+    METADATA.create_all(database.engine)
     yield database
     database.dispose()
 
@@ -66,10 +56,9 @@ def _postgres_with_tables(postgres_url: str) -> Iterator[Database]:
 @pytest.fixture(scope="session")
 def _sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file to copy: that is twenty times as fast as making every table for every test."""
-    _load_all_tables()
     path = tmp_path_factory.mktemp("sqlite") / "template.db"
     database = Database(f"sqlite:///{path}", sqlite_synchronous="OFF")
-    Base.metadata.create_all(database.engine)
+    METADATA.create_all(database.engine)
     database.dispose()
     return path
 
@@ -81,7 +70,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         database: Database = request.getfixturevalue("_postgres_with_tables")
         yield database
         # Twenty times as fast as TRUNCATE, which makes new files for every table.
-        emptied = "; ".join(f'DELETE FROM "{table.name}"' for table in Base.metadata.sorted_tables)
+        emptied = "; ".join(f'DELETE FROM "{table.name}"' for table in METADATA.sorted_tables)
         with database.engine.begin() as connection:
             connection.exec_driver_sql(
                 f"SET LOCAL session_replication_role = replica; {emptied}; "

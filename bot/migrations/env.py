@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from loyalty.storage import Base
+from bot.tables import METADATA
 
 connection = context.config.attributes["connection"]
 context.configure(
-    connection=connection, target_metadata=Base.metadata, render_as_batch=True, user_module_prefix="storage."
+    connection=connection, target_metadata=METADATA, render_as_batch=True, user_module_prefix="storage."
 )
 with context.begin_transaction():
     context.run_migrations()
