@@ -11,7 +11,6 @@ from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from intents import lint
-from intents.scenarios import SCENARIO_IDS
 from loyalty import designs
 
 
@@ -78,7 +77,7 @@ def _corpus(config: Path) -> Iterable[str]:
 
 def _training(settings: Settings) -> Iterable[str]:
     for name in settings.training.protected:
-        if name not in SCENARIO_IDS:
+        if not (settings.paths.config / "scenarios" / f"{name}.yaml").is_file():
             yield f"training.protected: {name} is no scenario; correct the id or remove it"
 
 

@@ -24,7 +24,6 @@ from intents import shelf
 from intents.assessment import Message, assess, judge
 from intents.classifier import Classifier
 from intents.model import LinearModel
-from intents.scenarios import SCENARIO_IDS
 
 _SINGLES, _BATCH, _WARM = 500, 1000, 20
 
@@ -84,7 +83,7 @@ def _wrong_use(
 
 def _messages(settings: Settings, file: Path | None, chat: str, problems: list[str]) -> tuple[list[Message], str]:
     if file is not None:
-        messages, found = read_messages(file, SCENARIO_IDS, chat)
+        messages, found = read_messages(file, read_scenarios(settings.paths.config), chat)
         problems += found
         return messages, str(file)
     corpus = read_corpus(settings.paths.config, read_programme(settings.paths.config))

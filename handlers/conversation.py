@@ -24,11 +24,11 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
     elif "opt_out" in urgent:
-        yield from _urgent(turn, ["opt_out"])
+        yield from _urgent(turn, ["opt_out"], [])
     elif is_paused:
         yield Silent("a person has taken over here")
     elif urgent:
-        yield from _urgent(turn, urgent)
+        yield from _urgent(turn, urgent, found)
     elif turn.message.kind != "text":
         yield from _not_text(turn)
     elif turn.is_automatic and turn.dialog is not None:
@@ -37,46 +37,58 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield from _fresh(turn, found, hushed)
 
 
-def _urgent(turn: Turn, scenarios: Sequence[str]) -> Scene:
-    if turn.dialog is not None:
-        yield Close()
-    for scenario in scenarios:
+def _urgent(turn: Turn, urgent: Sequence[str], found: Sequence[str]) -> Scene:
+    """What is urgent goes first; a complaint that names what is wrong has that looked after as well."""
+    dialog, step = turn.dialog, turn.dialog and registry.STEPS.get(turn.dialog.step)
+    stays = step is not None and turn.is_automatic and set(urgent) <= step.survives
+    for scenario in urgent:
         yield from registry.scene_of(turn, scenario)
+    also = _in_order([scenario for scenario in found if scenario in registry.WITH_COMPLAINT])
+    if dialog is not None and step is not None and stays:
+        yield Ask(dialog.step, dialog.state)
+        if step.recall is not None:
+            yield from step.recall(turn)
+        return
+    if dialog is not None:
+        yield Close()
+    if list(urgent) == ["complaint"]:
+        for scenario in also:
+            yield from registry.scene_of(turn, scenario)
 
 
 def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
     dialog = turn.dialog
     assert dialog is not None
+    step = registry.STEPS.get(dialog.step)
     if dialog.expires_at <= turn.now:
         yield Close()
-        if dialog.step in {"confirm", "undo", "choose"} and _is_answer(turn):
-            yield Say(turn.reply("redeem_over"))
-        else:
-            yield from _fresh(turn, found, hushed)
+        late = step.late(turn) if step is not None and step.late is not None else None
+        yield from late or _fresh(turn, found, hushed)
         return
     picked = clarify.picked(turn)
     if picked:
         yield Close()
         yield from registry.scene_of(turn, picked)
-    elif dialog.step == "clarify":
+    elif step is None:
         yield Close()
         yield from _fresh(turn, found, hushed)
-    elif redemption.is_about(turn) or not (set(found) - {"points_redeem"}):
-        yield from registry.STEPS[dialog.step](turn)
+    elif step.is_about(turn) or (not step.lingers and not set(found) - step.scenarios):
+        yield from step.play(turn)
+    elif step.lingers:
+        yield from _fresh(turn, found, hushed)
     else:
-        yield from _digress(turn, found)
+        yield from _digress(turn, step, found)
 
 
-def _digress(turn: Turn, found: list[str]) -> Scene:
-    """Something else is asked in between: it is answered, and the open prompt stays open."""
+def _digress(turn: Turn, step: registry.DialogStep, found: list[str]) -> Scene:
+    """Something else is asked in between: it is answered, and what is open stays open."""
     assert turn.dialog is not None
     for scenario in _in_order(found):
-        if scenario != "points_redeem":
+        if scenario not in step.scenarios:
             yield from registry.scene_of(turn, scenario)
     yield Ask(turn.dialog.step, turn.dialog.state)
-    if turn.dialog.step == "confirm":
-        reward = turn.brand.programme.reward(turn.dialog.state["reward"])
-        yield Say(turn.reply("redeem_still_open", item=reward.name, **_numbers(turn)))
+    if step.recall is not None:
+        yield from step.recall(turn)
 
 
 def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
@@ -104,13 +116,8 @@ def _not_text(turn: Turn) -> Scene:
 
 
 def _in_order(found: list[str]) -> list[str]:
-    return sorted(found, key=registry.ORDER.index)
+    return sorted(found, key=registry.rank)
 
 
 def _is_answer(turn: Turn) -> bool:
     return read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None
-
-
-def _numbers(turn: Turn) -> dict[str, int]:
-    assert turn.dialog is not None
-    return {"quantity": turn.dialog.state["quantity"], "cost": turn.dialog.state["cost"]}

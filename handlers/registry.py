@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from handlers import consent, points, redemption, selling, service, simple
@@ -10,6 +11,9 @@ from handlers.talk.turn import Scene, Turn
 
 URGENT: Final = ("opt_out", "human_agent", "complaint")
 """These go before an open dialog, in this order."""
+
+WITH_COMPLAINT: Final = frozenset({"return_exchange", "order_logistics", "appointment", "points_query"})
+"""Served after the apology when a complaint says them too; nothing that sells."""
 
 SCENARIOS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "points_query": points.tell,
@@ -21,18 +25,48 @@ SCENARIOS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "opt_out": consent.stop,
 }
 
-STEPS: Final[dict[str, Callable[[Turn], Scene]]] = {
-    "choose": redemption.choose,
-    "confirm": redemption.confirm,
-    "undo": redemption.confirm_undo,
+@dataclass(frozen=True, slots=True)
+class DialogStep:
+    """How an open dialog goes on: `play` is its scene, `is_about` says whether a message speaks of it.
+
+    `scenarios` are its own; any other that is heard is served in between, then `recall` may remind of what is open.
+    `late` answers what comes after its time; without it such a message begins afresh. What `survives` goes first and
+    leaves the dialog open. A dialog that `lingers` asks for nothing: it takes only what speaks of it.
+    """
+
+    play: Callable[[Turn], Scene]
+    is_about: Callable[[Turn], bool]
+    scenarios: frozenset[str]
+    recall: Callable[[Turn], Scene] | None = None
+    late: Callable[[Turn], Scene | None] | None = None
+    survives: frozenset[str] = frozenset()
+    lingers: bool = False
+
+
+def _redeeming(play: Callable[[Turn], Scene], recall: Callable[[Turn], Scene] | None = None) -> DialogStep:
+    return DialogStep(play, redemption.is_about, frozenset({"points_redeem"}), recall, redemption.late)
+
+
+STEPS: Final[dict[str, DialogStep]] = {
+    "choose": _redeeming(redemption.choose),
+    "confirm": _redeeming(redemption.confirm, redemption.remind),
+    "undo": _redeeming(redemption.confirm_undo),
 }
+
+OWN: Final = "*"
+"""Stands for every scenario that a brand added as a file."""
 
 ORDER: Final = (
     *URGENT, "return_exchange", "order_logistics", "appointment", "points_query", "stored_value", "membership",
-    "points_rules", "promotion_query", "product_question", "purchase_intent", "switch_product", "running_out",
-    "buying_for_friend", "check_in", "praise_share", "points_redeem",
+    "points_rules", "promotion_query", "product_question", "purchase_intent", "switch_product", OWN,
+    "running_out", "buying_for_friend", "check_in", "praise_share", "points_redeem",
 )  # fmt: skip
 """Several scenarios in one message are served in this order: the urgent first, what asks back last."""
+
+
+def rank(scenario_id: str) -> tuple[int, str]:
+    """Where a scenario stands in `ORDER`; a brand's own ones by their ids."""
+    return ORDER.index(scenario_id if scenario_id in ORDER else OWN), scenario_id
 
 
 def scene_of(turn: Turn, scenario_id: str) -> Scene:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from intents.classifier import PRIVATE_CHATS, Classifier, Verdict
 from intents.cues import Cue, find_cues
 from intents.features import BLOCKS
@@ -57,11 +55,14 @@ def explain(model: LinearModel, version: str, text: str, chat: str) -> Explanati
 
 def _grounds(model: LinearModel, present: Present, place: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     parts = present.values * model.weights[present.rows, place]
-    names = _names(model, present)
-    order = np.argsort(-parts, kind="stable").tolist()
+    # At the head of a sentence, between others and as a word, the same signs are one ground.
+    grounds: dict[str, float] = {}
+    for name, part in zip(_names(model, present), parts.tolist(), strict=True):
+        grounds[name] = grounds.get(name, 0.0) + part
+    ordered = sorted(grounds.items(), key=lambda item: -item[1])
     return (
-        _distinct(names[at] for at in order if parts[at] > 0),
-        _distinct(names[at] for at in reversed(order) if parts[at] < 0),
+        _distinct(name for name, part in ordered if part > 0),
+        _distinct(name for name, part in reversed(ordered) if part < 0),
     )
 
 

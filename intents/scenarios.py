@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+# What the service cannot do without; a brand adds its own as files.
 SCENARIO_IDS: tuple[str, ...] = (
     "running_out",
     "buying_for_friend",

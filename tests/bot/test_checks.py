@@ -133,7 +133,28 @@ def test_an_unknown_and_a_missing_scenario_are_found(config: Path, found: Callab
     (config / "scenarios/complaint.yaml").rename(config / "scenarios/complain.yaml")
     told = "\n".join(found())
     assert f"{config}/scenarios/complaint.yaml: no such file; add the scenario" in told
-    assert f"{config}/scenarios/complain.yaml: not a known scenario" in told
+    assert f"{config}/scenarios/complain.yaml:1: id: complaint is not the file's name" in told
+
+
+def test_a_brand_adds_a_scenario_as_a_file(config: Path, found: Callable[[], list[str]]) -> None:
+    """No code: one more file with enough examples and its answers is no finding; without answers it is one."""
+    names = "东南西北中春夏秋冬天地玄黄宇宙洪荒日月星辰"
+    texts = [f"想做{one}的代理{chr(ord(one) + 1)}" for one in names]
+    lines = ["id: reseller", "title: 招商代理", "stage: conversion", "examples:", *(f"  - {text}" for text in texts)]
+    path = config / "scenarios/reseller.yaml"
+    path.write_text("\n".join([*lines, "says:", "  kf: 请留下城市", "  oa: 请留下城市", ""]), encoding="utf-8")
+    assert found() == []
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    assert found() == [f"{path}: says: nothing for {channel}; add a reply" for channel in ("kf", "oa")]
+
+
+def test_a_protected_scenario_must_be_there(config: Path) -> None:
+    """A misspelt id would protect nothing."""
+    settings = load_settings(
+        paths={"config": config, "models": config.parent}, training={"protected": ["complaint", "complain"]}
+    )
+    [finding] = checks.findings(lambda: settings)
+    assert finding == "training.protected: complain is no scenario; correct the id or remove it"
 
 
 def test_a_held_out_message_among_the_examples_is_found(config: Path, found: Callable[[], list[str]]) -> None:
