@@ -39,7 +39,8 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
 
 def _urgent(turn: Turn, urgent: Sequence[str], found: Sequence[str]) -> Scene:
     """What is urgent goes first; a complaint that names what is wrong has that looked after as well."""
-    dialog, step = turn.dialog, turn.dialog and registry.STEPS.get(turn.dialog.step)
+    dialog = turn.dialog
+    step = registry.STEPS.get(dialog.step) if dialog is not None else None
     stays = step is not None and turn.is_automatic and set(urgent) <= step.survives
     for scenario in urgent:
         yield from registry.scene_of(turn, scenario)

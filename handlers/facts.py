@@ -90,6 +90,14 @@ class Facts:
         """Which member of staff owns a customer group, where it is known."""
         return self._once("chats", self._read_chats).get(chat, ("", ""))[1]
 
+    def look_up(self, kind: str, read: Callable[[Session, Collection[int], datetime], T]) -> T:
+        """What a dialog of its own needs to know, read once for all whose messages may lead to something."""
+        return self._once(kind, lambda: read(self._session, self._members, self._now))
+
+    def forget(self, kind: str) -> None:
+        """Something of this kind changed: read it anew when next asked."""
+        self._read.pop(kind, None)
+
     def forget_people(self) -> None:
         """Consent or names changed: read them anew when next asked."""
         self._read.pop("profiles", None)

@@ -118,6 +118,24 @@ def is_about(turn: Turn) -> bool:
     return bool(catalogue.find(turn.text, turn.facts.offers(), shown)) and not turn.text.endswith(("?", "？", "吗"))
 
 
+def remind(turn: Turn) -> Scene:
+    """Something else was asked in between: the open prompt is recalled."""
+    assert turn.dialog is not None
+    state = turn.dialog.state
+    item = turn.brand.programme.reward(state["reward"]).name
+    yield Say(turn.reply("redeem_still_open", item=item, quantity=state["quantity"], cost=state["cost"]))
+
+
+def late(turn: Turn) -> Scene | None:
+    """An answer that comes after its time redeems nothing and is told so."""
+    is_answer = read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None
+    return _over(turn) if is_answer else None
+
+
+def _over(turn: Turn) -> Scene:
+    yield Say(turn.reply("redeem_over"))
+
+
 YES_NO: Final = (("yes", "确认"), ("no", "算了"))
 
 

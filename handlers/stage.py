@@ -31,6 +31,7 @@ from handlers.talk.turn import (
     Step,
     Turn,
     Undo,
+    Write,
 )  # fmt: skip
 from loyalty import customers, redemptions
 from loyalty.errors import LoyaltyError
@@ -108,6 +109,9 @@ class Stage:
                 return self._redeem(turn, step, notes)
             case Undo():
                 return self._undo(turn, step, notes)
+            case Write():
+                notes.append(("acted", step.note))
+                return step.work(self.session, turn.message.key)
             case Prompt():
                 return self._prompt(turn, step, notes)
             case HandOver():
@@ -173,9 +177,10 @@ class Stage:
         rep = here[0] if turn.message.channel == "private" and here else self.facts.rep_of(turn.member_id)
         nobody = (self.facts.chat_owner(turn.message.chat), *here, staff.default_rep, staff.supervisor)
         rep = rep or next(filter(None, nobody), "")
+        title = step.title or turn.brand.title(step.sop)
         return Occasion(
             sop=step.sop, member_id=turn.member_id, rep=rep, message_key=turn.message.key,
-            title=turn.brand.title(step.sop), said=turn.message.text, where=self._where(turn), why=step.why,
+            title=title, said=turn.message.text, where=self._where(turn), why=step.why,
             quote=step.quote, name=self.facts.name(turn.member_id), rows=step.rows, private=step.private,
             trace=turn.message.trace, also_to=staff.supervisor if step.sop == "complaint" else "",
         )  # fmt: skip

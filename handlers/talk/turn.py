@@ -6,10 +6,12 @@ the result of a step back into the scene.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
 from handlers.facts import Facts
@@ -66,7 +68,8 @@ class Undo:
 class Prompt:
     """Set off a follow-up for the rep; sends back the `Decision` of the rules of restraint.
 
-    `quote` is the text to send by one tap; `private` says that it must not go into a group.
+    `quote` is the text to send by one tap; `private` says that it must not go into a group; `title` names an occasion
+    that is no scenario, such as one case or one appointment.
     """
 
     sop: str
@@ -74,6 +77,18 @@ class Prompt:
     quote: str
     rows: tuple[tuple[str, str], ...] = ()
     private: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Let something be written in the message's own transaction; sends back what `work` gives.
+
+    `work` gets the session and a key that is the same however often the message is handled.
+    """
+
+    note: str
+    work: Callable[[Session, str], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +123,7 @@ class Silent:
     why: str
 
 
-Step = Say | Ask | Close | Redeem | Undo | Prompt | HandOver | OptOut | OptIn | Hush | Silent
+Step = Say | Ask | Close | Redeem | Undo | Write | Prompt | HandOver | OptOut | OptIn | Hush | Silent
 Scene = Generator[Step, Any, None]
 
 
