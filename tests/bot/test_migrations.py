@@ -12,9 +12,9 @@ from sqlalchemy import func, inspect, select, text
 
 from bot.database import Database
 from bot.migrations import SchemaError, check_schema, differences, head, migrate, revision_of
+from bot.tables import METADATA, MODULES
 from handlers.talk.messages import SHARDS
 from handlers.talk.tables import InboxShard
-from loyalty.storage import Base
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,7 +39,7 @@ def test_from_nothing_to_the_tables_of_the_code(empty: Database) -> None:
     assert revision_of(empty) == ""
     assert migrate(empty) == head() == revision_of(empty)
     assert differences(empty) == []
-    assert set(Base.metadata.tables) <= set(inspect(empty.engine).get_table_names())
+    assert set(METADATA.tables) <= set(inspect(empty.engine).get_table_names())
     check_schema(empty)
     migrate(empty)
     with empty.reading() as session:
@@ -82,3 +82,15 @@ def test_a_missing_column_is_a_difference(empty: Database) -> None:
     with empty.transaction() as session:
         session.execute(text("ALTER TABLE reps DROP COLUMN name"))
     assert len(differences(empty)) == 1
+
+
+def test_every_module_with_tables_is_named() -> None:
+    """A table that nobody imports would be missing from a fresh database and from every check."""
+    root = Path(__file__).parents[2]
+    found = {
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for ring in ("loyalty", "handlers", "bot")
+        for path in (root / ring).rglob("*.py")
+        if "__tablename__" in path.read_text(encoding="utf-8")
+    }
+    assert found == set(MODULES)
