@@ -43,14 +43,14 @@ def read_messages(path: Path, known: Collection[str], chat: str) -> tuple[list[M
         if strange := sorted(labels - set(known)):
             problems.append(f"{path}:{number}: labels: no such scenario: {', '.join(strange)}; correct the id")
         else:
-            messages.append(Message(line.text, labels, line.chat or chat))
+            messages.append(Message(_whole(line.text), labels, line.chat or chat))
     return messages, sorted(problems, key=_line_number)
 
 
 def read_sentences(path: Path) -> tuple[list[Sentence], list[str]]:
     """The good lines, and a problem for each bad one."""
     problems: list[str] = []
-    return [Sentence(line.text, line.label) for _, line in _lines(path, SentenceLine, problems)], problems
+    return [Sentence(_whole(line.text), line.label) for _, line in _lines(path, SentenceLine, problems)], problems
 
 
 def _lines(path: Path, model: type[LineT], problems: list[str]) -> Iterator[tuple[int, LineT]]:
@@ -63,6 +63,11 @@ def _lines(path: Path, model: type[LineT], problems: list[str]) -> Iterator[tupl
             problems.append(f"{path}:{number}: {_said(error.errors()[0])}")
         except ValueError as error:
             problems.append(f"{path}:{number}: {error}; write one JSON object a line")
+
+
+def _whole(text: str) -> str:
+    """Without halves of characters, which nobody reads and no terminal writes."""
+    return text.encode(errors="ignore").decode()
 
 
 def _text_of(path: Path) -> str:

@@ -59,6 +59,12 @@ def test_a_bad_line_is_named_and_the_others_are_read(line: str, said: str, file:
     assert problem.startswith(f"{file}:2: ") and said in problem
 
 
+def test_half_a_character_is_left_out(file: Path) -> None:
+    """Some clients cut an emoji in two; what is left can be read and written."""
+    file.write_text('{"text": "快完了\\ud83d", "labels": []}', encoding="utf-8")
+    assert read_messages(file, KNOWN, "kf") == ([Message("快完了", frozenset(), "kf")], [])
+
+
 def test_problems_stand_in_the_order_of_their_lines(file: Path) -> None:
     """Whoever mends goes from the top to the bottom."""
     file.write_text('{"text": "一", "labels": ["x"]}\n{\n{"text": "三", "labels": ["y"]}\n', encoding="utf-8")
