@@ -91,6 +91,6 @@ def test_every_module_with_tables_is_named() -> None:
         ".".join(path.relative_to(root).with_suffix("").parts)
         for ring in ("loyalty", "handlers", "bot")
         for path in (root / ring).rglob("*.py")
-        if "__tablename__" in path.read_text(encoding="utf-8")
+        if "__tablename__ = " in path.read_text(encoding="utf-8")
     }
     assert found == set(MODULES)
