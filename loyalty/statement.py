@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, select, union_all
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select, union_all
 from sqlalchemy.orm import Session
 
-from loyalty.accounts import AVAILABLE, OWED, AccountName, find_accounts
+from loyalty.accounts import AVAILABLE, BURNED, HELD, ISSUED, LAPSED, OWED, AccountName, find_accounts
 from loyalty.storage import among
-from loyalty.tables import Transfer
+from loyalty.tables import Account, Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,37 @@ def statement(session: Session, member_id: int, asset: str = "points", limit: in
     both = union_all(*sides).subquery()
     rows = session.execute(select(both).order_by(both.c.id.desc()).limit(limit))
     return [Entry(row.at, row.delta, row.reason, row.ref, row.id) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What came and went in a time: `used` is what was spent less what came back of it, `taken_back` what returned
+    to the programme because an order did."""
+
+    earned: int = 0
+    used: int = 0
+    taken_back: int = 0
+    lapsed: int = 0
+
+
+def totals(session: Session, member_id: int, since: datetime, until: datetime, asset: str = "points") -> Totals:
+    """Sums of a member's movements, `since` counted and `until` not; what moved in a merge is none of them."""
+    accounts = find_accounts(session, [AccountName(member_id, asset, kind) for kind in (AVAILABLE, OWED)]).values()
+    if not accounts:
+        return Totals()
+    window = (Transfer.at >= since, Transfer.at < until)
+    sums: dict[str, int] = {}
+    for mine, other, sign in ((Transfer.credit_id, Transfer.debit_id, 1), (Transfer.debit_id, Transfer.credit_id, -1)):
+        rows = session.execute(
+            select(Account.kind, cast(func.sum(Transfer.amount), BigInteger)).join(Account, Account.id == other)
+            .where(among(mine, accounts), *window).group_by(Account.kind))
+        for kind, amount in rows:
+            way = f"{kind}{'+' if sign > 0 else '-'}"
+            sums[way] = int(amount)
+
+    def summed(*ways: str) -> int:
+        return sum(sums.get(way, 0) for way in ways)
+
+    used = summed(f"{BURNED}-", f"{HELD}-") - summed(f"{BURNED}+", f"{HELD}+")
+    lapsed = summed(f"{LAPSED}-") - summed(f"{LAPSED}+")
+    return Totals(summed(f"{ISSUED}+"), max(0, used), summed(f"{ISSUED}-"), max(0, lapsed))

@@ -17,19 +17,33 @@ class Answer(Enum):
 
 _YES: Final = frozenset(
     """
-    嗯 恩 en 好 好的 好滴 好哒 好嘞 好呀 好啊 好吧 好哦 好噢 好喔 ok okay okok 可以 可以的 行 行吧 行的
-    中 成 要 要的 换 换吧 换了 我换 确认 确认吧 确定 确认兑换 确认换 确定换 确定兑换 兑换 兑换吧 兑 兑吧 是
-    是的 对 对的 没错 没问题 没问题的 yes y yep 就这个 就它 就换这个 那就换吧 那换吧 好的换 好换吧 嗯换
-    嗯嗯换吧 来吧 换了吧 冇问题 得 要得 妥 妥了 👌 👍 ✅ 🆗 🙆 🙆‍♀ [ok] [强] [好的]
-    1⃣确认
+    嗯 恩 en 好 好的 好滴 好哒 好嘞 好呀 好啊 好吧 好哦 好噢 好喔 ok okay okok 可以 可以的 行 行吧 行的 中 成 要
+    要的 换 换吧 换了 我换 确认 确认吧 确定 确认兑换 确认换 确定换 确定兑换 兑换 兑换吧 兑 兑吧 是 是的 对 对的
+    没错 没问题 没问题的 yes y yep 就这个 就它 就换这个 那就换吧 那换吧 好的换 好换吧 嗯换 嗯嗯换吧 来吧 换了吧
+    冇问题 得 要得 妥 妥了 👌 👍 ✅ 🆗 🙆 🙆‍♀ 🙆‍♂ [ok] [强] [好的] 1⃣确认 安排 安排吧 安排上 给我安排 冲 冲鸭
+    走起 走你 搞起 整 整吧 整上 可 可以呢 可以滴 阔以 阔以的 行叭 好叭 好得 好勒 好咧 好咯 好滴呀 好好好 嗯呐
+    嗯那 嗯好 嗯行 嗯可以 昂 昂昂 是滴 是哒 对滴 要滴 必须 必须的 当然 当然要 当然可以 没毛病 没意见 同意 我同意
+    同意的 就换它 就要这个 就要它 就这个吧 就它了 就它吧 那就它 那就这个 那就这个吧 换这个 要这个 我要换 我要
+    我确认 我确定 确认换吧 确认了 确定了 确认无误 帮我换 帮我换吧 给我换 给我换吧 那换 那就换 换呀 换啊 直接换
+    直接换吧 赶紧换 赶紧的 快换 换换换 兑了 兑了吧 我兑 兑它 换它 欧克 欧了 欧啦 okk okie okey okla oklah sure
+    yeah yup yea 好嘅 係 系嘅 得啦 得咯 成交 中嘞 中中 妥妥的 巴适 要嘞 整起 ✔ ☑ [okay] [打勾] 行嘞 行呀 行啊
+    行哒 行滴
     """.split()
 )
 _NO: Final = frozenset(
     """
-    不 不要 不要了 不换 不换了 不用 不用了 算了 算了吧 先不 先不要 先不要了 先不换 先不换了 先不了 先算了 取消 取消吧
-    取消兑换 不了 不行 不兑 不兑了 再想想 我再想想 再看看 再说 再说吧 下次 下次吧 下次再说 等等 等一下
-    等下 别 别换 别换了 放弃 no nope n 不可以 不确认 不确定 唔要 不得行 没事了 不需要 暂时不用
-    不需要了 改天 改天吧 🙅 🙅‍♀ ❌ 🚫 👎 [no] [弱] 拜拜
+    不 不要 不要了 不换 不换了 不用 不用了 算了 算了吧 先不 先不要 先不要了 先不换 先不换了 先不了 先算了 取消
+    取消吧 取消兑换 不了 不行 不兑 不兑了 再想想 我再想想 再看看 再说 再说吧 下次 下次吧 下次再说 等等 等一下
+    等下 别 别换 别换了 放弃 no nope n 不可以 不确认 不确定 唔要 不得行 没事了 不需要 暂时不用 不需要了 改天
+    改天吧 🙅 🙅‍♀ 🙅‍♂ ❌ ❎ ✖ 🚫 👎 ✋ [no] [弱] 拜拜 [打叉] [再见] 还是不要了 还是不换了 还是算了 还是算了吧
+    还是别换了 那算了 那算了吧 那不要了 那不换了 那就算了 就算了 算啦 算嘞 我不换 我不换了 我不要 我不要了
+    我不想换了 不想换 不想换了 不想要了 不考虑 不考虑了 先不考虑 先放着 先放放 先放一放 先这样 先留着 先攒着
+    先存着 留着吧 攒着吧 再攒攒 我再攒攒 以后再说 以后吧 过几天再说 过两天再说 回头再说 回头吧 晚点再说 改天再说
+    改日 下回 下回吧 下次再换 暂时不要 暂时不换 暂时算了 暂不 没兴趣 不感兴趣 不必 不必了 不用换了 不用换 免了
+    拒绝 退出 停 停止 pass stop cancel nah nono nonono 我考虑一下 考虑一下 考虑考虑 我考虑考虑 考虑下 想想
+    我想想 我想一下 想一想 我想一想 等会 等会儿 等会再说 等等再说 等一等 等我想想 再等等 再考虑 再考虑考虑
+    再考虑一下 再想想吧 再看看吧 缓缓 唔使 唔使了 唔换 唔换了 唔好 莫换 莫要 莫得必要 不中 不成 不妥 不同意
+    我不同意 不乐意 不愿意 没必要
     """.split()
 )
 _COURTESY: Final = frozenset(
@@ -39,20 +53,38 @@ _COURTESY: Final = frozenset(
     没事了 不客气 行 可以 好嘞 👌 👍 🙏 🌹 ❤ 😊 [ok] [强] [玫瑰] [微笑]
     """.split()
 )
-_PARTICLES: Final = "啊呀哦呢啦嘛哈哟喔噢呗咯哇的吧"
+_PARTICLES: Final = "啊呀哦呢啦嘛哈哟喔噢呗咯哇的吧哒滴嘞咧叭~"
 _AFTER_YES: Final = re.compile(r"(?:[啊呀啦哟呗咯]+|哈)$")
 """What may follow a yes. 吧, 嘛, 哇 and 呢 make a question of it (对吧, 可以嘛), 哈哈 makes light of it."""
 _THANKS: Final = re.compile(r"(?:谢谢|多谢|感谢)[你您啦了]?$")
 _LAUGH: Final = re.compile(r"[哈呵嘻嘿h]{2,}")
 _NOISE: Final = re.compile(r"[\s,，。.!！~～…、;；:：\"'“”‘’]+")
+_SIMPLIFIED: Final = str.maketrans(
+    "確認換兌問題對沒這個來兩點謝過還無誤慮順隨單張號錯說後別開準",
+    "确认换兑问题对没这个来两点谢过还无误虑顺随单张号错说后别开准",
+)
 _SKIN_TONE: Final = re.compile("[\U0001f3fb-\U0001f3ff\ufe0f]")
-_DIGITS: Final = {"零": 0, "一": 1, "二": 2, "两": 2, "俩": 2, "三": 3, "仨": 3, "四": 4, "五": 5, "六": 6,
-                  "七": 7, "八": 8, "九": 9, "十": 10}  # fmt: skip
+_DIGITS: Final = {"零": 0, "〇": 0, "一": 1, "二": 2, "两": 2, "俩": 2, "三": 3, "仨": 3, "四": 4, "五": 5, "六": 6,
+                  "七": 7, "八": 8, "九": 9}  # fmt: skip
+_TENS: Final = {"十": 10, "百": 100, "千": 1000, "万": 10_000}
+NUMBER_LETTERS: Final = "零〇一二两俩三仨四五六七八九十百千万"
+"""The letters Chinese numerals are written with; `to_number` reads them."""
 _PLACE: Final = r"(\d{1,3}|[一二三四五六七八九]?十[一二三四五六七八九]?|[一二三四五六七八九])"
-_NUMBER: Final = r"(?<![\d.])(\d{1,6}|[一二两俩三仨四五六七八九]?十[一二三四五六七八九]?|[一二两俩三仨四五六七八九])"
-_QUANTITY: Final = re.compile(_NUMBER + r"\s*(?:个(?!月|半|小时|钟头|星期|礼拜|人)|份|只|套|杯|张|盒|袋|件|瓶|包|条)")
+_NUMBER: Final = rf"(?<![\d.])(\d{{1,9}}|[一二两俩三仨四五六七八九十百千万][{NUMBER_LETTERS}]{{0,7}})"
+_UNIT: Final = r"(?:个(?!月|半|小时|钟头|星期|礼拜|人|亿)|份|只|套|杯|张|盒|袋|件|瓶|包|条)"
+_QUANTITY: Final = re.compile(_NUMBER + r"\s*" + _UNIT)
 _PAIR: Final = re.compile(r"(?<![们他她咱你我])(俩|仨)(?!人)")
-_ORDINAL: Final = re.compile(rf"^(?:我?(?:要|选|换|就)?(?:第)?){_PLACE}(?:号|个|项|款)?(?:吧|呀|啊|的)?$")
+_LOTS: Final = re.compile(r"([一二两三四五六七八九十]|\d{1,3})?(半打|一打|打|对|双)(?![一二折算话方比])")
+_LOT_SIZES: Final = {"半打": 6, "一打": 12, "打": 12, "对": 2, "双": 2}
+_MORE: Final = re.compile(rf"(?:再|多|加)(?:来|加|要|换|兑|给我)?{_NUMBER}?\s*{_UNIT}")
+_ODD: Final = re.compile(
+    rf"(?:[-−－负]\s*(?:\d|[一二两三四五六七八九十])[^月号]*?{_UNIT})|(?<!\d)0+{_UNIT}|零{_UNIT}|\d+\.\d+\s*{_UNIT}"
+    rf"|半{_UNIT}|[一二两三四五六七八九十]{_UNIT}半|\d{{10,}}\s*{_UNIT}|亿"
+)
+_ORDINAL: Final = re.compile(
+    rf"^(?:我?(?:要|选|换|就|兑)?(?:第)?){_PLACE}(?:号|个|项|款|种|样)?(?:吧|呀|啊|的|了|哈)?$"
+)
+_ORDINALS: Final = re.compile(rf"第{_PLACE}(?:号|个|项|款|种|样)?|(?<![\d.]){_PLACE}号")
 _TOKEN: Final = re.compile(r"\[\w+\]|\w+|[^\w\s]\u200d?[♀♂]?")
 
 
@@ -84,31 +116,65 @@ def read_number(text: str) -> int | None:
     return to_number(found.group(1)) if found else None
 
 
+def read_places(text: str) -> list[int]:
+    """Every place in a list that a longer message names: 第二个要两份, 1号和3号."""
+    number = read_number(text)
+    if number is not None:
+        return [number]
+    found = [to_number(one or other) for one, other in _ORDINALS.findall(_bare(text))]
+    return list(dict.fromkeys(found))
+
+
 def read_quantity(text: str) -> int | None:
-    """How many pieces a message asks for (两个, 3份, 来俩), or None where it does not say."""
+    """How many pieces a message asks for (两个, 3份, 来俩, 半打), or None where it does not say."""
     bare = _bare(text).replace("第一个", "").replace("这一个", "").replace("哪个", "")
     bare = re.sub(rf"第{_NUMBER}(?:个|款|项|号)", "", bare)
+    lot = _LOTS.search(bare)
+    if lot and (lot[1] or lot[2] in {"半打", "一打"}):
+        return (1 if lot[2] in {"半打", "一打"} else to_number(lot[1])) * _LOT_SIZES[lot[2]]
     found = _QUANTITY.search(bare) or _PAIR.search(bare) or re.search(r"[x×*](\d{1,3})$", bare)
     return (to_number(found.group(1)) or None) if found else None
 
 
+def read_more(text: str) -> int | None:
+    """How many more pieces than before a message asks for (再加一个, 多来两份), or None."""
+    found = _MORE.search(_bare(text))
+    return to_number(found[1] or "一") if found else None
+
+
+def asks_odd_quantity(text: str) -> bool:
+    """Whether a message asks for a quantity nobody can be given: none, less than none, a half."""
+    return bool(_ODD.search(re.sub(r"\s", "", text)))
+
+
 def to_number(word: str) -> int:
-    """Digits or Chinese numerals below one hundred as an int."""
+    """Digits or Chinese numerals below a hundred million as an int."""
     if word.isdigit():
         return int(word)
-    if "十" in word:
-        tens, _, ones = word.partition("十")
-        return _DIGITS.get(tens, 1) * 10 + _DIGITS.get(ones, 0)
-    return _DIGITS[word]
+    if not any(letter in _TENS for letter in word):
+        return int("".join(str(_DIGITS[letter]) for letter in word))
+    whole = section = digit = 0
+    for letter in word:
+        if letter in _DIGITS:
+            digit = _DIGITS[letter]
+        elif letter == "万":
+            whole, section, digit = (whole + section + digit) * 10_000, 0, 0
+        else:
+            section, digit = section + (digit or 1) * _TENS[letter], 0
+    return whole + section + digit
 
 
 def _bare(text: str) -> str:
-    return _SKIN_TONE.sub("", _NOISE.sub("", text.strip().lower())).replace("？", "").replace("?", "")
+    return _SKIN_TONE.sub("", _NOISE.sub("", _plain(text))).replace("？", "").replace("?", "")
 
 
 def _tokens(text: str) -> list[str]:
     """The words, signs and emoji between spaces and marks, each bare."""
-    return _TOKEN.findall(_SKIN_TONE.sub("", _NOISE.sub(" ", text.strip().lower())))
+    return _TOKEN.findall(_SKIN_TONE.sub("", _NOISE.sub(" ", _plain(text))))
+
+
+def _plain(text: str) -> str:
+    return text.strip().lower().translate(_SIMPLIFIED)
 
 
 def _says_no(bare: str) -> bool:
