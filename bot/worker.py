@@ -6,7 +6,8 @@ import asyncio
 import random
 import traceback
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import groupby
 
 import structlog
 
@@ -16,7 +17,7 @@ from bot.database import Database, is_transient
 from bot.settings import Work
 from bot.work_metrics import WorkMetrics
 from handlers.brand import Brand
-from handlers.react import Decided, react
+from handlers.react import Reaction, react
 from handlers.talk import inbox
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import SHARDS
@@ -40,26 +41,28 @@ class Worker:
         self._database, self._brand, self._settings, self._clock = database, brand, settings, clock
         self._metrics, self._on_handled = metrics, on_handled
         self._lane = random.randrange(SHARDS)
+        self._not_before: datetime | None = None
 
     def step(self) -> int:
-        """Handle one batch; gives how many messages were taken, 0 when there was nothing to do."""
+        """Handle one batch; gives how many messages were handled, 0 when there was nothing to do yet."""
         now, started = self._clock(), monotonic_s()
         self._lane = (self._lane + 17) % SHARDS  # another first lane each time, so that none waits behind a busy one
         claimed: list[Claimed] = []
-        decided: Sequence[Decided] = ()
+        reaction = Reaction([])
         try:
             with self._database.transaction() as session:
                 claimed = inbox.claim(session, self._settings.batch, now, self._lane)
                 if claimed:
-                    decided = react(session, claimed, self._brand(), now)
+                    reaction = react(session, claimed, self._brand(), now)
         except Exception as error:
             if not claimed or is_transient(error):
                 raise
             log.warning("batch failed, one by one now", messages=len(claimed), error=str(error)[:300])
             return self._one_by_one(claimed)
-        self._told(decided)
-        self._metrics.observe_work(len(claimed), monotonic_s() - started)
-        return len(claimed)
+        self._told(reaction)
+        if reaction.decided:
+            self._metrics.observe_work(len(reaction.decided), monotonic_s() - started)
+        return len(reaction.decided)
 
     async def run(self, wake: Wake) -> None:
         """Step until cancelled; rests when there is nothing to do, and longer while the database is away."""
@@ -78,29 +81,51 @@ class Worker:
             elif failures:
                 await asyncio.sleep(min(self._settings.poll_s * 2**failures, MAX_REST_S))
             else:
-                await wake.wait(self._settings.poll_s)
+                await wake.wait(self._rest_s())
+
+    def _rest_s(self) -> float:
+        """How long there is nothing to do: until the next look, or until a message has waited for its companions."""
+        if self._not_before is None:
+            return self._settings.poll_s
+        left_s = (self._not_before - self._clock()).total_seconds()
+        if left_s <= self._settings.poll_s:
+            self._not_before = None
+        return min(max(left_s, 0.0), self._settings.poll_s)
 
     def _one_by_one(self, claimed: Sequence[Claimed]) -> int:
-        held_back: set[str] = set()
-        for item in claimed:
-            if item.message.sender in held_back:
-                continue  # taken again with the next batch, behind the one that failed
-            if not self._handle_alone(item):
-                held_back.add(item.message.sender)
+        in_order = sorted(claimed, key=lambda item: item.message.sender)
+        for _sender, found in groupby(in_order, key=lambda item: item.message.sender):
+            items = list(found)
+            if len(items) > 1 and self._handle_together(items):
+                continue  # what was said in one breath is still read as one
+            for item in items:
+                if not self._handle_alone(item):
+                    break  # the rest is taken again with the next batch, behind the one that failed
         return len(claimed)
 
-    def _handle_alone(self, item: Claimed) -> bool:
-        now = self._clock()
+    def _handle_together(self, items: Sequence[Claimed]) -> bool:
         try:
-            with self._database.transaction() as session:
-                again = inbox.claim_one(session, item.id)
-                decided = react(session, [again], self._brand(), now) if again is not None else ()
+            self._told(self._react_again(items))
+        except Exception as error:
+            if is_transient(error):
+                raise
+            return False
+        return True
+
+    def _handle_alone(self, item: Claimed) -> bool:
+        try:
+            reaction = self._react_again([item])
         except Exception as error:
             if is_transient(error):
                 raise
             return self._note_failure(item, error)
-        self._told(decided)
+        self._told(reaction)
         return True
+
+    def _react_again(self, items: Sequence[Claimed]) -> Reaction:
+        with self._database.transaction() as session:
+            again = [found for item in items if (found := inbox.claim_one(session, item.id)) is not None]
+            return react(session, again, self._brand(), self._clock()) if again else Reaction([])
 
     def _note_failure(self, item: Claimed, error: Exception) -> bool:
         """Put off or set aside; True when the messages behind it may go on."""
@@ -121,8 +146,10 @@ class Worker:
         )
         return is_last
 
-    def _told(self, decided: Sequence[Decided]) -> None:
-        for item in decided:
+    def _told(self, reaction: Reaction) -> None:
+        if reaction.not_before is not None:
+            self._not_before = min(reaction.not_before, self._not_before or reaction.not_before)
+        for item in reaction.decided:
             self._metrics.count_decision(item.channel, item.decision)
             if item.decision != "silent":
                 log.info("handled", trace=item.trace, channel=item.channel, decision=item.decision, why=item.why)

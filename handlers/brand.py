@@ -23,6 +23,9 @@ class Understanding(Protocol):
     def classify(self, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
         """One verdict a text; `chats` says for each in which kind of chat it was written."""
 
+    def cut(self, label: str, chat: str) -> float:
+        """The score from which a scenario counts in a kind of chat."""
+
 
 @dataclass(frozen=True, slots=True)
 class Staff:
@@ -34,10 +37,14 @@ class Staff:
 
 @dataclass(frozen=True, slots=True)
 class DialogRules:
-    """How long a prompt or list lives without a word, and how long the bot keeps still after a person wrote."""
+    """How long a prompt or list lives without a word, and how long the bot keeps still after a person wrote.
+
+    Short messages of one person in one chat that come within `burst` of each other are read together.
+    """
 
     silence: timedelta = timedelta(minutes=30)
     human_pause: timedelta = timedelta(minutes=30)
+    burst: timedelta = timedelta(seconds=1.5)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield from _fresh(turn, found, hushed)
 
 
+def is_order(text: str) -> bool:
+    """Whether words are taken at their word, whatever the classifier makes of them."""
+    return consent.asks_to_resume(text) or redemption.asks_undo(text)
+
+
 def _urgent(turn: Turn, urgent: Sequence[str], found: Sequence[str]) -> Scene:
     """What is urgent goes first; a complaint that names what is wrong has that looked after as well."""
     dialog = turn.dialog

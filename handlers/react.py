@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from handlers import contacts, registry
+from handlers import contacts, registry, supplies
 from handlers.brand import Brand
-from handlers.conversation import respond
+from handlers.conversation import is_order, respond
 from handlers.facts import Facts
 from handlers.followup import entries, sop
 from handlers.followup.sop import FollowUps
 from handlers.stage import Stage
-from handlers.talk import corrections, effects, inbox
-from handlers.talk.dialogs import end_pause, read_dialogs, read_pauses
+from handlers.talk import bursts, corrections, effects, inbox
+from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
+from handlers.talk.bursts import Burst
+from handlers.talk.dialogs import Place, end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, Incoming
 from handlers.talk.outbox import Outgoing
-from handlers.talk.turn import Turn
+from handlers.talk.turn import OpenDialog, Turn
 from intents.classifier import Verdict
 from loyalty import customers
 
@@ -38,37 +40,97 @@ class Decided(NamedTuple):
     why: str
 
 
-def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datetime) -> list[Decided]:
+class Reaction(NamedTuple):
+    """What came of a batch; a message that waits for its companions is left, to be looked at again `not_before`."""
+
+    decided: list[Decided]
+    not_before: datetime | None = None
+
+
+def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datetime) -> Reaction:
     """Handle claimed messages in order and mark them done; everything they cause is written with that mark."""
-    messages = [item.message for item in claimed]
-    members = customers.resolve(session, _identities(messages), now)
-    verdicts = _understand(messages, brand)
-    stage = _set_stage(session, messages, members, verdicts, brand, now)
+    members = customers.resolve(session, _identities([item.message for item in claimed]), now)
+    everybody = set(members.values())
+    dialogs = read_dialogs(session, everybody) if everybody else {}
+    talk = _Talk(members, dialogs, now)
+    read = bursts.join(claimed, talk.stands_alone, brand.dialog.burst)
+    verdicts = _understand([burst.message for burst in read], brand)
+    read, not_before = _leave_unfinished(session, read, verdicts, talk, brand)
+    stage = _set_stage(session, [burst.message for burst in read], members, dialogs, verdicts, brand, now)
     decided: list[Decided] = []
-    for message in messages:
+    for burst in read:
+        message = burst.message
         member_id = members.get((message.identity, message.sender))
         verdict = verdicts.get(message.key, NOTHING)
         if _is_from_customer(message) and member_id is not None:
+            verdict = _settled(stage, message, member_id, verdict, brand)
             decision, why = _hear(stage, message, member_id, verdict, brand)
         else:
             decision, why = _note(stage, message, members, brand)
         decided.append(Decided(message.trace, message.channel, decision, why))
         stage.verdicts.append(_verdict_values(message, member_id, verdict, decision, why, now))
+        for part in burst.parts[1:]:
+            why = f"read together with {message.key}"
+            decided.append(Decided(part.message.trace, part.message.channel, "noted", why))
+            stage.verdicts.append(_verdict_values(part.message, member_id, NOTHING, "noted", why, now))
     stage.flush()
-    inbox.finish(session, [item.id for item in claimed], now)
-    return decided
+    inbox.finish(session, [part.id for burst in read for part in burst.parts], now)
+    return Reaction(decided, not_before)
+
+
+class _Talk(NamedTuple):
+    """Who has been asked something where, as far as joining messages goes."""
+
+    members: Mapping[tuple[str, str], int]
+    dialogs: Mapping[Place, OpenDialog]
+    now: datetime
+
+    def is_asked(self, message: Incoming) -> bool:
+        member_id = self.members.get((message.identity, message.sender))
+        dialog = None if member_id is None else self.dialogs.get((member_id, message.chat))
+        return dialog is not None and dialog.expires_at > self.now
+
+    def stands_alone(self, message: Incoming) -> bool:
+        """An answer to what was asked is one by itself; what was not asked yet cannot be answered."""
+        return self.is_asked(message) and _is_answer(message.text)
+
+
+def _is_answer(text: str) -> bool:
+    return read_answer(text) is not Answer.NEITHER or read_number(text) is not None or is_courtesy(text)
+
+
+def _leave_unfinished(
+    session: Session, read: list[Burst], verdicts: Mapping[str, Verdict], talk: _Talk, brand: Brand
+) -> tuple[list[Burst], datetime | None]:
+    """Leave what may be the beginning of more, where it is the last its sender has said."""
+    last = {burst.message.sender: place for place, burst in enumerate(read)}
+    left: dict[int, datetime] = {}
+    for place in last.values():
+        burst = read[place]
+        message, verdict = burst.message, verdicts.get(burst.message.key, NOTHING)
+        if talk.stands_alone(burst.newest.message):
+            continue
+        is_command = _is_answer(message.text) or is_order(message.text)
+        is_clear = bool(verdict.scenarios) or talk.is_asked(message) or is_command
+        until = bursts.wait_until(burst, brand.dialog.burst, is_clear, talk.now)
+        if until is not None:
+            left[place] = until
+            inbox.wait_for_more(session, burst.newest.id, until)
+    if not left:
+        return read, None
+    return [burst for place, burst in enumerate(read) if place not in left], min(left.values())
 
 
 def _set_stage(
     session: Session,
     messages: Sequence[Incoming],
     members: Mapping[tuple[str, str], int],
+    dialogs: dict[Place, OpenDialog],
     verdicts: Mapping[str, Verdict],
     brand: Brand,
     now: datetime,
 ) -> Stage:
     everybody = set(members.values())
-    dialogs = read_dialogs(session, everybody) if everybody else {}
     pauses = read_pauses(session, everybody, now) if everybody else {}
     stirred = [message for message in messages if _may_stir(message, verdicts.get(message.key, NOTHING))]
     active = {members[name] for message in stirred if (name := (message.identity, message.sender)) in members}
@@ -80,10 +142,16 @@ def _set_stage(
 
 def _may_stir(message: Incoming, verdict: Verdict) -> bool:
     """Whether facts may be needed: chatter in a group, most of all messages, needs none."""
-    return message.channel in AUTOMATIC_CHANNELS or bool(verdict.scenarios)
+    return message.channel in AUTOMATIC_CHANNELS or bool(verdict.scenarios) or supplies.is_open(verdict)
 
 
-def _identities(messages: Iterable[Incoming]) -> set[tuple[str, str]]:
+def _settled(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, brand: Brand) -> Verdict:
+    return supplies.settle(
+        verdict, brand.understanding, stage.facts, brand.programme, member_id, message.text, message.channel, stage.now
+    )
+
+
+def _identities(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
     found = {(m.identity, m.sender) for m in messages if _is_from_customer(m) or m.channel == "contact"}
     found |= {
         ("external_userid", m.data["to"]) for m in messages if m.channel == "kf" and m.is_staff and "to" in m.data

@@ -7,9 +7,10 @@ from itertools import pairwise
 from statistics import median
 from typing import Final
 
+from handlers.brand import Understanding
 from handlers.facts import Facts
 from intents import supply
-from intents.classifier import Classifier, Verdict
+from intents.classifier import Verdict
 from intents.supply import Supply
 from loyalty.orders import Purchase
 from loyalty.programme import Product, Programme
@@ -24,7 +25,7 @@ def is_open(verdict: Verdict) -> bool:
 
 
 def settle(
-    verdict: Verdict, understanding: Classifier, facts: Facts, programme: Programme, member_id: int, text: str,
+    verdict: Verdict, understanding: Understanding, facts: Facts, programme: Programme, member_id: int, text: str,
     chat: str, now: datetime,
 ) -> Verdict:  # fmt: skip
     """The verdict with the member's orders taken into account; unchanged where there are none or nothing is open."""

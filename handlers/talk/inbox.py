@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, exists, func, insert, select, update
+from sqlalchemy import Row, exists, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from handlers.talk.messages import SHARDS, Incoming, decode, encode
@@ -61,7 +61,7 @@ def claim(session: Session, limit: int, now: datetime, first_lane: int = 0) -> l
     A lane's lock lasts as long as the transaction, so a worker that dies lets go by itself. A message that waits
     for another try holds back the later ones of its sender only.
     """
-    lanes = _lock_lanes(session, first_lane)
+    lanes = _lock_lanes(session, first_lane, now)
     if not lanes:
         return []
     rows = session.execute(
@@ -88,6 +88,11 @@ def claim_one(session: Session, message_id: int) -> Claimed | None:
 def finish(session: Session, ids: Sequence[int], now: datetime) -> None:
     """Mark messages done, in the same transaction as what they caused."""
     session.execute(update(InboxRow).where(among(InboxRow.id, ids)).values(state=DONE, done_at=now))
+
+
+def wait_for_more(session: Session, message_id: int, due_at: datetime) -> None:
+    """Leave the newest message of a sender until `due_at`, or until the next one of the same sender comes."""
+    session.execute(update(InboxRow).where(InboxRow.id == message_id).values(due_at=due_at))
 
 
 def put_off(session: Session, message_id: int, error: str, due_at: datetime) -> None:
@@ -139,9 +144,10 @@ def depth(session: Session) -> dict[int, int]:
     return {WAITING: 0, ASIDE: 0} | {row.state: row.count_ for row in rows}
 
 
-def _lock_lanes(session: Session, first_lane: int) -> list[int]:
+def _lock_lanes(session: Session, first_lane: int, now: datetime) -> list[int]:
     # Each worker begins at another lane, so that workers rarely meet and no lane starves.
-    has_work = exists().where(InboxRow.shard == InboxShard.shard, InboxRow.state == WAITING)
+    is_due = or_(InboxRow.due_at.is_(None), InboxRow.due_at <= now)
+    has_work = exists().where(InboxRow.shard == InboxShard.shard, InboxRow.state == WAITING, is_due)
     return list(
         session.scalars(
             select(InboxShard.shard)
@@ -155,9 +161,13 @@ def _lock_lanes(session: Session, first_lane: int) -> list[int]:
 
 def _in_order(rows: Sequence[Row[int, str, int, datetime | None, datetime, str]], now: datetime) -> list[Claimed]:
     held_back: set[str] = set()
+    newest = {row.sender: row.id for row in rows}
     claimed = []
     for row in rows:
-        if row.sender in held_back or (row.due_at is not None and row.due_at > now):
+        is_due = row.due_at is None or row.due_at <= now
+        # Left without a failed try it only waits for companions, and the next message is the one it waits for.
+        has_company = not row.attempts and row.id != newest[row.sender]
+        if row.sender in held_back or not (is_due or has_company):
             held_back.add(row.sender)
         else:
             claimed.append(Claimed(row.id, row.attempts, row.received_at, decode(row.body)))
