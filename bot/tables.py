@@ -6,6 +6,7 @@ from loyalty.storage import Base
 
 MODULES = (
     "handlers.followup.tables",
+    "handlers.service_tables",
     "handlers.talk.tables",
     "loyalty.api_keys",
     "loyalty.campaign_tables",

@@ -33,14 +33,14 @@ _N: Final = r"(?:\d{1,4}|[零〇一二两三四五六七八九十廿卅]{1,4})"
 _PREFIX: Final = r"(上上|上|这|本|(?<!一)下下|(?<!一)下)?个?"
 _DAYS: Final = {"大前天": -3, "前天": -2, "昨天": -1, "今天": 0, "明天": 1, "大大后天": 4, "大后天": 3, "后天": 2}
 _WEEKS: Final = {"上上": -2, "上": -1, "这": 0, "本": 0, "下": 1, "下下": 2}
-_FEASTS: Final = {"元旦": (1, 1), "情人节": (2, 14), "妇女节": (3, 8), "五一": (5, 1), "劳动节": (5, 1), "儿童节": (6, 1),
-                  "国庆": (10, 1), "双十一": (11, 11), "双11": (11, 11), "双十二": (12, 12), "双12": (12, 12),
-                  "平安夜": (12, 24), "圣诞": (12, 25), "跨年夜": (12, 31)}  # fmt: skip
+_FEASTS: Final = {"元旦": (1, 1), "情人节": (2, 14), "妇女节": (3, 8), "五一": (5, 1), "劳动节": (5, 1),
+                  "儿童节": (6, 1), "国庆": (10, 1), "双十一": (11, 11), "双11": (11, 11), "双十二": (12, 12),
+                  "双12": (12, 12), "平安夜": (12, 24), "圣诞": (12, 25), "跨年夜": (12, 31)}  # fmt: skip
 _CHANGED: Final = re.compile(
     r"(?:改|换|挪|调|推迟?|提前|延|订|定)(?:到|成|为|在)|不是.*?是|还是|改(?!期|个|天|时|日)|挪|[,，。;；]\s*(?:换|要)"
 )
 _DECLINED: Final = re.compile(r"不行|不要|没空|没时间|去不了|来不了|过不来|有事|加班|不方便|不可以|满了")
-_YEAR: Final = rf"(?:(\d{{4}})[年/.\-]|(今年|明年|来年|后年)的?)?"
+_YEAR: Final = r"(?:(\d{4})[年/.\-]|(今年|明年|来年|后年)的?)?"
 _DATE: Final = re.compile(rf"{_YEAR}(?<![\d./\-])({_N})月的?(?:({_N})[号日]?(?!点)|(底|末|初|中旬?|上旬|下旬))?")
 _SLASHED: Final = re.compile(
     r"(?<![\d.:])(?:(\d{4})[./\-])?(\d{1,2})([./\-])(\d{1,2})(?![\d.:]|\s*[点个元块折米万千岁人位小分号日天周%])"
@@ -231,7 +231,7 @@ def _read_date(plain: str, now: datetime) -> Moment | None:
     today = now.date()
     found = _DATE.search(plain)
     if found and (found[4] or found[5]):
-        year = int(found[1]) if found[1] else {"今年": 0, "明年": 1, "来年": 1, "后年": 2}.get(found[2] or "", None)
+        year = int(found[1]) if found[1] else {"今年": 0, "明年": 1, "来年": 1, "后年": 2}.get(found[2] or "")
         year = year + today.year if year is not None and year < 100 else year
         month = _number(found[3])
         if found[4]:
@@ -304,8 +304,9 @@ def _in_month(today: date, ahead: int, day: int, now: datetime, is_bare: bool = 
 
 def _part_of_month(first: date, part: str) -> Moment:
     last = monthrange(first.year, first.month)[1]
-    start, end = {"底": (last - 2, last), "末": (last - 2, last), "初": (1, 5), "上旬": (1, 10), "下旬": (21, last)}.get(
-        part, (11, 20))
+    end_of_it = (last - 2, last)
+    known = {"底": end_of_it, "末": end_of_it, "初": (1, 5), "上旬": (1, 10), "下旬": (21, last)}
+    start, end = known.get(part, (11, 20))
     return Moment(first.replace(day=start), first.replace(day=end))
 
 
