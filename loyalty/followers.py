@@ -19,6 +19,10 @@ STAYS: Final = {
     "merge_proposals": "read through the merges when listed",
     "erasures": "tells who was forgotten",
     "purchase_summaries": "made anew from the orders",
+    "purchase_rhythms": "made anew from the orders",
+    "product_rhythms": "made anew from the orders",
+    "rhythm_changes": "tells the next sweep whom to look at",
+    "member_scores": "made anew from the rhythms",
 }
 """Tables whose rows a merge leaves where they are, and why."""
 

@@ -11,7 +11,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from loyalty.behaviours import Behaviour
 from loyalty.campaigns import Campaign
 from loyalty.errors import UnknownReward
+from loyalty.fraud_parts import FraudPolicy
 from loyalty.identities import Matching
+from loyalty.insight_parts import InsightPolicy
 from loyalty.parts import Part as Part
 from loyalty.parts import Slug as Slug
 from loyalty.parts import Text as Text
@@ -89,6 +91,8 @@ class Programme(Part):
     stored_value: StoredValue = StoredValue()
     refunds: RefundPolicy = RefundPolicy()
     matching: Matching = Matching()
+    insights: InsightPolicy = InsightPolicy()
+    fraud: FraudPolicy = FraudPolicy()
 
     @property
     def zone(self) -> ZoneInfo:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import BigInteger, cast, delete, func, insert, select
 from sqlalchemy.orm import Session
 
+from loyalty.insight_tables import RhythmChange
 from loyalty.storage import among
 from loyalty.tables import Order, PurchaseSummary, Refund, table_of
 
@@ -29,3 +30,4 @@ def rebuild_summaries(session: Session, member_ids: Collection[int]) -> None:
         ["member_id", "first_at", "last_at", "orders", "amount_fen", "last_items"],
         select(totals, newest.c["items"]).join(newest, (newest.c.member_id == totals.c.member_id)
                                             & (newest.c.place == 1))))
+    session.execute(insert(table_of(RhythmChange)), [{"member_id": id} for id in sorted(member_ids)])
