@@ -28,8 +28,9 @@ from bot.command import (
 from bot.evaluation_cli import evaluate
 from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
-from bot.logs import mask
+from bot.logs import mask, set_up_logging
 from bot.models_cli import models_app
+from bot.settings import load_settings
 from bot.sop_cli import sop_app
 from bot.understanding_cli import classify, train
 from handlers.talk import inbox
@@ -138,15 +139,23 @@ def run_migrations() -> int:
 
 @app.command("talk")
 @command
-def talk(files: Annotated[list[Path], typer.Argument(help="Transcripts; see tests/conversations.")]) -> int:
+def talk(
+    files: Annotated[list[Path], typer.Argument(help="Transcripts; see tests/conversations.")],
+    twice: Annotated[bool, typer.Option("--twice", help="Play again with every message delivered twice.")] = False,
+    killed: Annotated[bool, typer.Option("--killed", help="Play again, killed before every commit.")] = False,
+) -> int:
     """Play conversations from files against the worker and show where they did not go as written."""
+    from bot.player import Way
     from bot.transcripts_cli import play_files
 
-    problems = play_files(settings_in_force(), files)
-    for problem in problems:
-        out.print(problem, markup=False)
-    out.print(f"{len(files)} played, {len(problems)} problems")
-    return FINDINGS if problems else FINE
+    settings = load_settings()
+    set_up_logging(settings.log.model_copy(update={"level": "WARNING"}))  # the conversation is to be read
+    ways = [Way.AS_IT_IS, *([Way.TWICE] if twice else []), *([Way.KILLED] if killed else [])]
+    stories = play_files(settings, files, ways)
+    for story in stories:
+        out.print(story, markup=False)
+    out.print(f"{len(files)} played in {len(ways)} ways, {len(stories)} went wrong")
+    return FINDINGS if stories else FINE
 
 
 @app.command("audit")

@@ -1,0 +1,321 @@
+"""The player of transcripts: a conversation against the real worker on a database of its own, in three ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final, TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from bot.database import Database
+from bot.settings import Work
+from bot.transcripts import Bought, Step, Transcript, messages_of
+from bot.work_metrics import WorkMetrics
+from bot.worker import Worker
+from handlers import contacts
+from handlers.brand import Brand, Staff
+from handlers.followup import sop
+from handlers.talk import inbox, outbox
+from handlers.talk.messages import Incoming
+from handlers.talk.tables import DialogRow, InboxRow, OutboxRow, VerdictRow
+from loyalty import customers, ledger, orders
+from loyalty.balances import balance_of
+from loyalty.rewards import sync_stock
+from loyalty.tables import Transfer
+
+T = TypeVar("T")
+TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa"}
+BETWEEN: Final = timedelta(seconds=0.4)
+"""The time between two messages of a burst."""
+
+
+class Way(Enum):
+    """How a conversation is played; its outcome is always the same."""
+
+    AS_IT_IS = "as it is"
+    TWICE = "every message delivered twice"
+    KILLED = "killed before every commit"
+
+
+class Killed(BaseException):
+    """The process ends here; nothing catches it on the way."""
+
+
+class MortalDatabase(Database):
+    """A database whose user dies before each commit, and lives only when it is done again."""
+
+    def __init__(self, database: Database) -> None:
+        self.url, self.is_sqlite, self.engine = database.url, database.is_sqlite, database.engine
+        self._is_second = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Rolled back the first time, with everything done; committed the second."""
+        with super().transaction() as session:
+            yield session
+            self._is_second = not self._is_second
+            if self._is_second:
+                raise Killed
+
+
+@dataclass
+class Played:
+    """What became of one step."""
+
+    step: Step
+    at: datetime
+    told: list[tuple[str, str]] = field(default_factory=list)
+    cards: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+class Player:
+    """Plays one transcript; `problems` are what did not go as written, `story` the conversation to read."""
+
+    def __init__(self, database: Database, brand: Brand, transcript: Transcript, way: Way = Way.AS_IT_IS) -> None:
+        self.database = MortalDatabase(database) if way is Way.KILLED else database
+        self.brand = replace(brand, staff=Staff(transcript.default_rep, transcript.supervisor))
+        self.transcript, self.way = transcript, way
+        self.played: list[Played] = []
+        self._serial = self._seen = 0
+        self._last_keys: dict[str, str] = {}
+
+    def play(self) -> list[str]:
+        """The problems of the whole conversation; empty when it went as written."""
+        self.now = self.transcript.now
+        self._begin_work()
+        self._again(self._set_scene)
+        for bought in self.transcript.orders:
+            self._order(bought)
+        for step in self.transcript.talk:
+            rows = self._do(step)
+            played = Played(step, self.now, [*_told(rows)], [*_cards(rows)])
+            played.problems += [*_judge(played), *self._judge_state(step)]
+            self.played.append(played)
+        return self.problems
+
+    @property
+    def problems(self) -> list[str]:
+        """What did not go as written, step by step."""
+        return [
+            f"{self.transcript.title}, step {place} ({played.step.describe()}): {problem}"
+            for place, played in enumerate(self.played, 1)
+            for problem in played.problems
+        ]
+
+    def story(self) -> str:
+        """The conversation as it went up to its last problem, with what was expected (-) against what came (+)."""
+        last = max((place for place, played in enumerate(self.played, 1) if played.problems), default=len(self.played))
+        lines = [f"{self.transcript.title} ({self.way.value})"]
+        for place, played in enumerate(self.played[:last], 1):
+            mark = "✗" if played.problems else " "
+            lines.append(f"{mark}{place:>3}. {played.at.astimezone(self.transcript.now.tzinfo):%m-%d %H:%M} "
+                         f"{played.step.describe()}")  # fmt: skip
+            lines += [_indented(f"bot in {where}: {text}") for where, text in played.told]
+            lines += [_indented(f"card to {rep}: {text}") for rep, text in played.cards]
+            lines += ["       " + line for problem in played.problems for line in problem.splitlines()]
+        return "\n".join(lines)
+
+    def outcome(self) -> dict[str, Any]:
+        """What is left of the conversation: the same whichever way it was played."""
+        with self.database.reading() as session:
+            dialogs = session.execute(select(DialogRow.member_id, DialogRow.step).order_by(DialogRow.member_id))
+            kinds = session.execute(select(OutboxRow.kind, func.count().label("rows")).group_by(OutboxRow.kind))
+            return {
+                "waiting": session.scalar(select(func.count()).where(InboxRow.state != inbox.DONE)),
+                "transfers": session.scalar(select(func.count()).select_from(Transfer)),
+                "points": {name: balance_of(session, self._member(session, name), self.now).available
+                           for name in self.transcript.people},
+                "dialogs": [tuple(row) for row in dialogs],
+                "sent": {row.kind: row.rows for row in kinds},
+            }  # fmt: skip
+
+    def _begin_work(self) -> None:
+        self._worker = Worker(self.database, lambda: self.brand, Work(), lambda: self.now, _metrics(), lambda: None)
+
+    def _again(self, work: Callable[[Session], T]) -> T:
+        """Do it in a transaction; killed, it is done again."""
+        while True:
+            try:
+                with self.database.transaction() as session:
+                    return work(session)
+            except Killed:
+                pass
+
+    def _work(self) -> None:
+        """Let the worker work until nothing is left; killed, another one goes on."""
+        while True:
+            try:
+                if not self._worker.step():
+                    return
+            except Killed:
+                self._begin_work()
+
+    def _set_scene(self, session: Session) -> None:
+        inbox.ensure_shards(session)
+        sync_stock(session, self.brand.programme, self.now)
+        for name, person in self.transcript.people.items():
+            identity = ("external_userid", person.external_userid)
+            member = customers.resolve(session, [identity], self.now)[identity]
+            customers.set_name(session, member, name)
+            if person.openid:
+                customers.attach(session, member, "openid", person.openid, "transcript", self.now)
+            if person.rep:
+                contacts.serve(session, person.rep, person.external_userid, self.now)
+            if person.points:
+                lapses_at = self.now + timedelta(days=person.lapse_in_days)
+                ledger.earn(
+                    session, member, person.points, key=f"start:{member}", reason="start", ref="",
+                    at=self.now, expires_at=lapses_at,
+                )  # fmt: skip
+
+    def _order(self, bought: Bought) -> None:
+        self._serial += 1
+        person = self.transcript.people[bought.by]
+        paid_at = self.now - timedelta(days=bought.days_ago)
+        order = orders.OrderIn.model_validate(
+            {
+                "source": "shop", "external_id": f"o{self._serial}", "paid_at": paid_at,
+                "identities": [{"kind": "external_userid", "value": person.external_userid}],
+                "amount_fen": bought.amount_yuan * 100,
+                "items": [{"sku": bought.sku, "name": bought.sku, "amount_fen": bought.amount_yuan * 100}],
+            }
+        )  # fmt: skip
+        self._again(lambda session: orders.record(session, order, self.brand.programme, self.now))
+
+    def _do(self, step: Step) -> Sequence[OutboxRow]:
+        self.now = max(self.now + timedelta(minutes=step.wait_min, seconds=step.wait_s), step.until or self.now)
+        if step.order:
+            self._order(step.order)
+        self._serial += 1
+        key = f"m{self._serial}"
+        last_key = self._last_keys.get(step.who, "")
+        for message in messages_of(self.transcript, step, key, self._last_task(step.who), last_key):
+            self._deliver(message, twice=step.twice or self.way is Way.TWICE)
+            self.now += BETWEEN if step.burst else timedelta(0)
+            self._last_keys[step.who] = message.key
+            if not (step.burst and self.way is Way.TWICE):
+                self._work()  # a burst arrives while the worker works in one way, and before it does in the other
+        self._finish()
+        with self.database.reading() as session:
+            rows = session.scalars(select(OutboxRow).where(OutboxRow.id > self._seen).order_by(OutboxRow.id)).all()
+        self._seen = max((row.id for row in rows), default=self._seen)
+        return rows
+
+    def _deliver(self, message: Incoming, twice: bool) -> None:
+        at = msgspec.structs.replace(message, at=self.now)
+        for _ in range(2 if twice else 1):
+            self._again(lambda session: inbox.store(session, [at], self.now))
+
+    def _finish(self) -> None:
+        """Let everything happen that this step has set going, also what waits for a companion that does not come."""
+        self._work()
+        while (due_at := self._held_until()) is not None:
+            self.now = max(self.now, due_at)
+            self._work()
+        for _ in range(2 if self.way is Way.TWICE else 1):
+            self._again(self._fire)
+
+    def _fire(self, session: Session) -> None:
+        _, cards = sop.fire_due(session, self.brand, self.now, 100)
+        outbox.add(session, cards, self.now)
+
+    def _held_until(self) -> datetime | None:
+        with self.database.reading() as session:
+            return session.scalar(
+                select(func.min(InboxRow.due_at)).where(InboxRow.state == inbox.WAITING, InboxRow.attempts == 0)
+            )
+
+    def _last_task(self, userid: str) -> str:
+        with self.database.reading() as session:
+            payload = session.scalar(
+                select(OutboxRow.payload)
+                .where(OutboxRow.kind == "card", OutboxRow.recipient == f"app:{userid}")
+                .order_by(OutboxRow.id.desc())
+                .limit(1)
+            )
+        return str(msgspec.json.decode(payload or '{"task_id": "none"}')["task_id"])
+
+    def _member(self, session: Session, name: str) -> int:
+        identity = ("external_userid", self.transcript.people[name].external_userid)
+        return customers.find_many(session, [identity])[identity]
+
+    def _judge_state(self, step: Step) -> Iterator[str]:
+        if step.who not in self.transcript.people:
+            return
+        with self.database.reading() as session:
+            failed = session.scalars(select(InboxRow.error).where(InboxRow.attempts > 0, InboxRow.state != inbox.DONE))
+            yield from (_against("no message fails", (error or "").splitlines()[-1]) for error in failed)
+            member = self._member(session, step.who)
+            balance = balance_of(session, member, self.now).available
+            open_step = session.scalar(select(DialogRow.step).where(DialogRow.member_id == member)) or ""
+            whys = session.scalars(
+                select(VerdictRow.why).where(VerdictRow.member_id == member).order_by(VerdictRow.id.desc())
+                .limit(max(1, len(step.burst)))
+            ).all()  # fmt: skip
+        if step.points is not None and balance != step.points:
+            yield _against(f"{step.points} points", f"{balance} points")
+        if step.dialog is not None and open_step != step.dialog:
+            yield _against(f"the dialog at {step.dialog or 'no step'}", f"the dialog at {open_step or 'no step'}")
+        if step.why and not any(step.why in why for why in whys):
+            yield _against(f"the reason {step.why!r}", f"the reason {'; '.join(whys)!r}")
+
+
+def _judge(played: Played) -> Iterator[str]:
+    step = played.step
+    told = "\n".join(text for _, text in played.told)
+    cards = "\n".join(text for _, text in played.cards)
+    yield from (_against(f"the answer holds {one!r}", told or "no answer") for one in step.answered if one not in told)
+    yield from (_against(f"{one!r} never leaves", told + cards) for one in step.never if one in told + cards)
+    if step.silent and told:
+        yield _against("silence", told)
+    places = [where for where, _ in played.told]
+    if step.answered_in is not None and set(places) != {step.answered_in}:
+        yield _against(f"an answer in {step.answered_in}", f"answers in {', '.join(places) or 'no chat'}")
+    if step.answers is not None and len(played.told) != step.answers:
+        yield _against(f"{step.answers} messages", f"{len(played.told)} messages")
+    for one in step.prompted or ():
+        if one not in cards:
+            yield _against(f"a card holds {one!r}", cards or "no card")
+    if step.prompted == [] and cards:
+        yield _against("no card", cards)
+    if step.to and step.to not in {rep for rep, _ in played.cards}:
+        yield _against(f"a card to {step.to}", f"cards to {', '.join(rep for rep, _ in played.cards) or 'nobody'}")
+
+
+def _told(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        if row.kind in TOLD:
+            payload = msgspec.json.decode(row.payload)
+            menu = " ".join(f"[{words}]" for _, words in payload.get("items", ()))
+            parts = (payload.get("content"), payload.get("head"), menu, payload.get("tail"))
+            yield TOLD[row.kind], "\n".join(filter(None, parts))
+
+
+def _cards(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        if row.kind == "card":
+            card = msgspec.json.decode(row.payload)
+            facts = "; ".join(f"{name} {value}" for name, value in card["rows"])
+            yield card["touser"], "\n".join(filter(None, (card["title"], card["desc"], facts, card["quote"])))
+
+
+def _against(expected: str, got: str) -> str:
+    return f"- expected {expected}\n+ got {got}"
+
+
+def _indented(text: str) -> str:
+    first, *rest = text.splitlines() or [""]
+    return "\n".join([f"       {first}", *(f"         {line}" for line in rest)])
+
+
+def _metrics() -> WorkMetrics:
+    nobody: Callable[[str], None] = lambda _what: None  # noqa: E731
+    return WorkMetrics(CollectorRegistry(), nobody)
