@@ -15,14 +15,18 @@ from pydantic import BaseModel, ConfigDict, RootModel
 
 from bot.settings import Settings
 from bot.yaml_files import ConfigError, read, read_folder
+from handlers import knowledge
+from handlers.appointment_book import Plan
 from handlers.brand import Brand, DialogRules, Restraint, Staff
 from handlers.followup.definition import Sop, Sops
+from handlers.knowledge import Knowledge
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from handlers.talk.replies import Replies, ReplyError
 from intents import shelf
 from intents.classifier import Classifier
 from intents.errors import IntentsError
 from intents.scenarios import SCENARIO_IDS, Example, Labelled, Scenario
+from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 log = structlog.get_logger("brands")
@@ -141,6 +145,22 @@ def read_sops(config: Path, programme: Programme, scenarios: frozenset[str], ada
     return sops
 
 
+def read_knowledge(config: Path, programme: Programme) -> dict[str, Knowledge]:
+    """What may be said of products, by sku; raises `ConfigError`."""
+    folder = config / "knowledge"
+    files = read_folder(folder, Knowledge)
+    found = [f"{folder}/{problem}" for problem in knowledge.problems(files, programme)]
+    if found:
+        raise ConfigError(found)
+    return files
+
+
+def read_plan(config: Path) -> Plan:
+    """What can be booked; an empty plan where there is no such file. Raises `ConfigError`."""
+    path = config / "appointments.yaml"
+    return read(path, Plan) if path.is_file() else Plan()
+
+
 def load_classifier(models: Path, lexicon: tuple[str, ...]) -> Classifier:
     """The promoted model; where there is none or it is broken, cues and keywords with an alarm in the log."""
     try:
@@ -175,7 +195,7 @@ def load_brand(settings: Settings) -> Brand:
         staff=Staff(settings.wecom.default_rep, settings.wecom.supervisor),
         dialog=DialogRules(
             timedelta(minutes=settings.dialog.silence_min), timedelta(minutes=settings.dialog.human_pause_min),
-            timedelta(seconds=settings.dialog.burst_s),
+            timedelta(seconds=settings.dialog.burst_s), survey_every=timedelta(days=settings.dialog.survey_every_days),
         ),
         restraint=Restraint(
             quiet_from_h=rules.quiet_from_h,
@@ -194,6 +214,9 @@ def load_brand(settings: Settings) -> Brand:
             zone=ZoneInfo(rules.timezone),
         ),
         sops=read_sops(config, programme, frozenset(scenarios), frozenset(rules.adapters)),
+        knowledge=read_knowledge(config, programme),
+        appointments=read_plan(config),
+        identifier=Identifier(settings.identity.secret.get_secret_value()),
     )
 
 

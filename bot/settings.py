@@ -127,6 +127,7 @@ class Dialog(_Section):
 
     silence_min: int = 30
     human_pause_min: int = 30
+    survey_every_days: int = 30
     burst_s: float = Field(default=1.5, ge=0, le=10)
     """Short messages one person sends in one chat within this time are read together; 0: each by itself."""
 

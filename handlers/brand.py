@@ -8,10 +8,14 @@ from datetime import timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
+from handlers.appointment_book import Plan
 from handlers.followup.definition import Sops
+from handlers.knowledge import Knowledge
 from handlers.talk.replies import Replies
 from intents.classifier import Verdict
 from intents.scenarios import Scenario
+from loyalty.handover import Links
+from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -44,6 +48,7 @@ class DialogRules:
 
     silence: timedelta = timedelta(minutes=30)
     human_pause: timedelta = timedelta(minutes=30)
+    survey_every: timedelta = timedelta(days=30)
     burst: timedelta = timedelta(seconds=1.5)
 
 
@@ -83,6 +88,10 @@ class Brand:
     dialog: DialogRules = field(default_factory=DialogRules)
     restraint: Restraint = field(default_factory=Restraint)
     sops: Sops = field(default_factory=Sops)
+    knowledge: Mapping[str, Knowledge] = field(default_factory=dict)
+    appointments: Plan = field(default_factory=Plan)
+    identifier: Identifier = field(default_factory=lambda: Identifier(""))
+    links: Links | None = None
 
     def title(self, scenario_id: str) -> str:
         """The Chinese name of a scenario."""
