@@ -142,7 +142,8 @@ def _set_stage(
 
 def _may_stir(message: Incoming, verdict: Verdict) -> bool:
     """Whether facts may be needed: chatter in a group, most of all messages, needs none."""
-    return message.channel in AUTOMATIC_CHANNELS or bool(verdict.scenarios) or supplies.is_open(verdict)
+    is_settled = bool(verdict.scenarios) or message.channel in AUTOMATIC_CHANNELS
+    return is_settled or supplies.is_open(verdict, message.text, message.channel)
 
 
 def _settled(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, brand: Brand) -> Verdict:

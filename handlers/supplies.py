@@ -10,7 +10,7 @@ from typing import Final
 from handlers.brand import Understanding
 from handlers.facts import Facts
 from intents import supply
-from intents.classifier import Verdict
+from intents.classifier import PRIVATE_CHATS, Verdict
 from intents.supply import Supply
 from loyalty.orders import Purchase
 from loyalty.programme import Product, Programme
@@ -19,9 +19,9 @@ FEWEST_FOR_RHYTHM: Final = 3
 DAY_S: Final = 86_400
 
 
-def is_open(verdict: Verdict) -> bool:
+def is_open(verdict: Verdict, text: str, chat: str) -> bool:
     """Whether the order history could change what was understood."""
-    return any(scored.id == supply.SCENARIO for scored in (*verdict.scenarios, *verdict.near))
+    return supply.heard_in(verdict, _weighed(text, chat)) is not None
 
 
 def settle(
@@ -29,10 +29,15 @@ def settle(
     chat: str, now: datetime,
 ) -> Verdict:  # fmt: skip
     """The verdict with the member's orders taken into account; unchanged where there are none or nothing is open."""
-    if not is_open(verdict):
+    if not is_open(verdict, text, chat):
         return verdict
     return supply.settle(verdict, supply_of(facts.purchases(member_id), programme, text, now),
-                         understanding.cut(supply.SCENARIO, chat))  # fmt: skip
+                         understanding.cut(supply.SCENARIO, chat), _weighed(text, chat))  # fmt: skip
+
+
+def _weighed(text: str, chat: str) -> str:
+    # 快了 with nothing around it is taken for a supply only where the customer talks to the brand.
+    return text if chat in PRIVATE_CHATS else ""
 
 
 def supply_of(purchases: tuple[Purchase, ...], programme: Programme, text: str, now: datetime) -> Supply | None:
