@@ -11,6 +11,7 @@ import structlog
 from bot.adapters import Adapters
 from bot.cache import Cache
 from bot.roster_rows import ListedGroup, group_in
+from bot.texts import split_text
 from bot.wechat import gateway as wechat
 from bot.wecom import contacts, kf, outreach, staff
 from bot.wecom.errors import (
@@ -148,7 +149,7 @@ class Sender:
         """A text in the 公众号; the platform knows no idempotency here, so a part that may have arrived is repeated."""
         if self._gateways.wechat is None:
             raise NotConnected("the 公众号 is not set up; set HUITOU_WECHAT__APP_ID and HUITOU_WECHAT__SECRET")
-        for number, part in enumerate(kf.split_text(job.row.payload["content"], wechat.TEXT_BYTES)):
+        for number, part in enumerate(split_text(job.row.payload["content"], wechat.TEXT_BYTES)):
             name = f"oa-part:{job.row.key}:{number}"
             if job.row.attempts > 1 and await self._cache.get(name) is not None:
                 continue
@@ -159,7 +160,7 @@ class Sender:
     async def app_text(self, job: Job) -> Sent:
         """A text to a member of staff."""
         payload, sent = job.row.payload, ""
-        for part in kf.split_text(payload["content"], staff.TEXT_BYTES):
+        for part in split_text(payload["content"], staff.TEXT_BYTES):
             await self._spare_member(payload["touser"])
             gateways = self._gateways
             sent = await staff.send_text(gateways.wecom, gateways.agent_id, payload["touser"], part, job.row.trace)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from bot.texts import cut, split_text
 from bot.wecom.errors import (
     MOVE_REFUSED,
     NOT_A_SERVICER,
@@ -54,25 +55,6 @@ class Page:
 def msgid_of(key: str, part: int = 0) -> str:
     """The platform's idempotency key of one part of an outbox row: the same row gives the same id."""
     return hashlib.sha256((key if part == 0 else f"{key}#{part}").encode()).hexdigest()[:MSGID_CHARS]
-
-
-def split_text(text: str, limit_bytes: int) -> list[str]:
-    """The text in parts of at most so many UTF-8 bytes, cut between characters, at a line's end where one is near."""
-    parts, rest = [], text
-    while len(raw := rest.encode()) > limit_bytes:
-        head = raw[:limit_bytes].decode(errors="ignore")
-        line_end = head.rfind("\n")
-        if line_end > len(head) // 2:
-            head = head[: line_end + 1]
-        parts.append(head)
-        rest = rest[len(head) :]
-    return [*parts, rest] if rest or not parts else parts
-
-
-def cut(text: str, limit_bytes: int) -> str:
-    """The text, shortened to so many bytes with an ellipsis where it is longer."""
-    raw = text.encode()
-    return text if len(raw) <= limit_bytes else raw[: limit_bytes - 3].decode(errors="ignore") + "…"
 
 
 def text_bodies(content: str) -> list[Json]:
