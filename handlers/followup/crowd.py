@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
@@ -16,7 +16,7 @@ from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow, VerdictRow
 from loyalty.balances import Balance, balances
 from loyalty.customers import Profile, identities_of, profiles
 from loyalty.people_tables import MemberTag
-from loyalty.storage import among
+from loyalty.storage import UtcDateTime, among
 from loyalty.tables import PurchaseSummary, Redemption
 
 T = TypeVar("T")
@@ -24,6 +24,29 @@ KF_OPEN: Final = timedelta(hours=48)
 OA_OPEN: Final = timedelta(hours=48)
 TALKED_LATELY: Final = timedelta(days=90)
 LAPSES_SOON: Final = timedelta(days=31)
+
+# Built once: building a statement costs more than running it, and these are asked for with every batch.
+_SUMMARIES: Final = select(
+    PurchaseSummary.member_id, PurchaseSummary.first_at, PurchaseSummary.last_at, PurchaseSummary.orders,
+    PurchaseSummary.amount_fen, PurchaseSummary.last_items,
+).where(among(PurchaseSummary.member_id, "members"))  # fmt: skip
+_REDEEMED: Final = (
+    select(Redemption.member_id, func.max(Redemption.at))
+    .where(among(Redemption.member_id, "members"), Redemption.state != "undone")
+    .group_by(Redemption.member_id)
+)
+_GONE_REPS: Final = select(RepRow.userid).where(RepRow.left_at.is_not(None))
+_SERVINGS: Final = (
+    select(ServingRow.external_userid, ServingRow.userid, ServingRow.since, ServingRow.channel_code, RepRow.name)
+    .join(RepRow, RepRow.userid == ServingRow.userid, isouter=True)
+    .where(among(ServingRow.external_userid, "customers"), ServingRow.ended_at.is_(None), RepRow.left_at.is_(None))
+    .order_by(ServingRow.since)
+)
+_TALKS: Final = (
+    select(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat, func.max(VerdictRow.at))
+    .where(among(VerdictRow.member_id, "members"), VerdictRow.at > bindparam("since", type_=UtcDateTime()))
+    .group_by(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +57,17 @@ class Serving:
     rep_name: str
     since: datetime
     channel_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """What the maintained row of purchases says of a customer."""
+
+    first_at: datetime
+    last_at: datetime
+    orders: int
+    amount_fen: int
+    last_items: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +96,9 @@ class Crowd:
         read = self._once(asset, lambda: balances(self.session, self.members, self.now, asset=asset, zone=zone))
         return read.get(member_id) or Balance(0, 0, ())
 
-    def summary(self, member_id: int) -> PurchaseSummary | None:
+    def summary(self, member_id: int) -> Bought | None:
         """The maintained row of their purchases."""
-        wanted = select(PurchaseSummary).where(among(PurchaseSummary.member_id, self.members))
-        read = self._once("summaries", lambda: {row.member_id: row for row in self.session.scalars(wanted)})
-        return read.get(member_id)
+        return self._once("summaries", self._summaries).get(member_id)
 
     def identity(self, member_id: int, kind: str) -> str:
         """Their newest name of a kind, or nothing."""
@@ -90,17 +122,11 @@ class Crowd:
 
     def redeemed_at(self, member_id: int) -> datetime | None:
         """When they last redeemed something they kept."""
-        wanted = (
-            select(Redemption.member_id, func.max(Redemption.at))
-            .where(among(Redemption.member_id, self.members), Redemption.state != "undone")
-            .group_by(Redemption.member_id)
-        )
-        return self._once("redeemed", lambda: {row[0]: row[1] for row in self.session.execute(wanted)}).get(member_id)
+        return self._once("redeemed", self._redeemed).get(member_id)
 
     def gone_reps(self) -> frozenset[str]:
         """Every member of staff who has left."""
-        left = select(RepRow.userid).where(RepRow.left_at.is_not(None))
-        return self._once("gone", lambda: frozenset(self.session.scalars(left)))
+        return self._once("gone", lambda: frozenset(self.session.scalars(_GONE_REPS)))
 
     def forget(self, kind: str) -> None:
         """Something of this kind changed: read it anew when next asked."""
@@ -116,26 +142,19 @@ class Crowd:
         known = self._once("external_userid", lambda: identities_of(self.session, self.members, "external_userid"))
         return {value: member for member, value in known.items()}
 
+    def _summaries(self) -> dict[int, Bought]:
+        return {row[0]: Bought(*row[1:]) for row in self.session.execute(_SUMMARIES, {"members": self.members})}
+
+    def _redeemed(self) -> dict[int, datetime]:
+        return {row[0]: row[1] for row in self.session.execute(_REDEEMED, {"members": self.members})}
+
     def _servings(self) -> dict[int, Serving]:
         members = self._by_external()
-        rows = self.session.execute(
-            select(
-                ServingRow.external_userid, ServingRow.userid, ServingRow.since, ServingRow.channel_code, RepRow.name
-            )
-            .join(RepRow, RepRow.userid == ServingRow.userid, isouter=True)
-            .where(
-                among(ServingRow.external_userid, members), ServingRow.ended_at.is_(None), RepRow.left_at.is_(None)
-            )
-            .order_by(ServingRow.since)
-        )
+        rows = self.session.execute(_SERVINGS, {"customers": list(members)})
         return {members[row[0]]: Serving(row[1], row[4] or "", row[2], row[3]) for row in rows}
 
     def _talks(self) -> dict[tuple[int, str], Talked]:
-        rows = self.session.execute(
-            select(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat, func.max(VerdictRow.at))
-            .where(among(VerdictRow.member_id, self.members), VerdictRow.at > self.now - TALKED_LATELY)
-            .group_by(VerdictRow.member_id, VerdictRow.channel, VerdictRow.chat)
-        )
+        rows = self.session.execute(_TALKS, {"members": self.members, "since": self.now - TALKED_LATELY})
         found: dict[tuple[int, str], Talked] = {}
         for member, channel, chat, at in rows:
             known = found.get((member or 0, channel))
@@ -208,7 +227,7 @@ class FactsOf(Mapping[str, Any]):
         return self._crowd.profile(self._member)
 
     @property
-    def summary(self) -> PurchaseSummary | None:
+    def summary(self) -> Bought | None:
         """The maintained row of purchases."""
         return self._crowd.summary(self._member)
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 from zlib import crc32
 
 import msgspec
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from handlers.followup.caps import Decision, Touched
 from handlers.followup.tables import RunRow, TimerRow, TouchRow
-from loyalty.storage import among
+from loyalty.storage import UtcDateTime, among
 from loyalty.tables import table_of
 from loyalty.writing import write_rows
 
 SLOTS: Final = 8
 """How many lanes the timers have; a worker may take some of them."""
 LIVE: Final = ("open", "waiting", "prompted")
-_CHANGING: Final = ("state", "step", "rep", "waits_for", "moves", "again", "effects", "prompts", "facts", "changed_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,12 @@ class Occasion:
     @property
     def task(self) -> str:
         """The name of the run: the same message sets the same follow-up off once."""
-        return f"{self.sop}-{sha256(self.message_key.encode()).hexdigest()[:16]}"
+        return _task_of(self.sop, self.message_key)
+
+
+@lru_cache(maxsize=8192)
+def _task_of(sop: str, message_key: str) -> str:
+    return f"{sop}-{sha256(message_key.encode()).hexdigest()[:16]}"
 
 
 @dataclass(slots=True)
@@ -121,19 +126,13 @@ class Journal:
         fresh = [run for run in self._changed.values() if run.id is None]
         known = [run for run in self._changed.values() if run.id is not None]
         write_rows(self._session, RunRow, [self._values(run) | _begin(run) for run in fresh])
-        if known:
-            table = table_of(RunRow)
-            changes: dict[str, Any] = {name: bindparam(f"new_{name}") for name in _CHANGING}
-            rows = [{"run_id": run.id} | {f"new_{name}": value for name, value in self._values(run).items()}
-                    for run in known]  # fmt: skip
-            statement = update(table).where(table.c.id == bindparam("run_id")).values(changes)
-            self._session.connection().execute(statement, rows)
+        _change(self._session, [{"run_id": run.id} | self._values(run) for run in known])
         write_rows(self._session, TimerRow, self._timers)
         write_rows(self._session, TouchRow, self._touches)
         self._changed, self._timers, self._touches = {}, [], []
 
     def _values(self, run: Run) -> dict[str, Any]:
-        facts = msgspec.json.encode(asdict(run.occasion)).decode()
+        facts = msgspec.json.encode(run.occasion).decode()
         return {
             "state": run.state, "step": run.step[:64], "rep": run.rep, "waits_for": run.waits_for[:64],
             "moves": run.moves, "again": run.again, "effects": run.effects, "prompts": run.prompts, "facts": facts,
@@ -148,9 +147,7 @@ def slot_of(task: str) -> int:
 
 def read_runs(session: Session, tasks: Collection[str], states: Sequence[str] = LIVE) -> dict[str, Run]:
     """The runs of these names in these states, locked for this transaction."""
-    rows = session.execute(
-        select(table_of(RunRow)).where(among(RunRow.task, tasks), RunRow.state.in_(states)).with_for_update()
-    )
+    rows = session.execute(_RUNS, {"tasks": list(tasks), "states": list(states)})
     return {row.task: run_of(row) for row in rows}
 
 
@@ -164,20 +161,46 @@ def run_of(row: Any) -> Run:
 
 def occasion_of(facts: str) -> Occasion:
     """What set a run off, as it was stored."""
-    return msgspec.convert(msgspec.json.decode(facts), Occasion)
+    return _OCCASION.decode(facts)
 
 
 def read_touches(session: Session, members: Collection[int], since: datetime) -> dict[int, list[Touched]]:
     """The touches that were sent to these members lately."""
-    rows = session.execute(
-        select(TouchRow.member_id, TouchRow.sop, TouchRow.at, TouchRow.weighs, TouchRow.channel).where(
-            among(TouchRow.member_id, members), TouchRow.decision == "sent", TouchRow.at > since
-        )
-    )
+    rows = session.execute(_TOUCHES, {"members": list(members), "since": since})
     touched: dict[int, list[Touched]] = {member: [] for member in members}
-    for row in rows:
-        touched[row.member_id].append(Touched(row.sop, row.at, bool(row.weighs), row.channel))
+    for member_id, sop, at, weighs, channel in rows:
+        touched[member_id].append(Touched(sop, at, bool(weighs), channel))
     return touched
+
+
+_OCCASION: Final = msgspec.json.Decoder(Occasion)
+# Built once: building a statement costs more than running it.
+_RUNS: Final = (
+    select(table_of(RunRow)).where(among(RunRow.task, "tasks"), among(RunRow.state, "states")).with_for_update()
+)
+_TOUCHES: Final = select(TouchRow.member_id, TouchRow.sop, TouchRow.at, TouchRow.weighs, TouchRow.channel).where(
+    among(TouchRow.member_id, "members"), TouchRow.decision == "sent",
+    TouchRow.at > bindparam("since", type_=UtcDateTime()),
+)  # fmt: skip
+
+
+_CHANGING: Final = ("state", "step", "rep", "waits_for", "moves", "again", "effects", "prompts", "facts", "changed_at")
+_CHANGE_EACH: Final = update(table_of(RunRow)).where(table_of(RunRow).c.id == bindparam("run_id"))
+_CHANGE_MANY: Final = text(  # names of our own columns
+    f"UPDATE runs SET {', '.join(f'{name} = n.{name}' for name in _CHANGING)} "  # noqa: S608
+    "FROM json_populate_recordset(NULL::runs, CAST(:rows AS json)) AS n WHERE runs.id = n.id"
+)
+
+
+def _change(session: Session, rows: Sequence[dict[str, Any]]) -> None:
+    """Write changed runs: on PostgreSQL one statement with one parameter, however many they are."""
+    if not rows:
+        return
+    if session.get_bind().dialect.name == "postgresql":
+        named = [row | {"id": row["run_id"]} for row in rows]
+        session.execute(_CHANGE_MANY, {"rows": msgspec.json.encode(named).decode()})
+    else:
+        session.connection().execute(_CHANGE_EACH, rows)
 
 
 def _begin(run: Run) -> dict[str, Any]:
