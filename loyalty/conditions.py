@@ -47,6 +47,11 @@ class Condition:
         self._rule = _compiled(text, facts)
         self._empty = {name: _EMPTY[kind] for name, kind in facts.items() if kind in _EMPTY}
 
+    @property
+    def expression(self) -> Any:
+        """The tree of the condition, for those who say it in another language."""
+        return self._rule.statement.expression
+
     def holds(self, facts: Mapping[str, Any]) -> bool:
         """Whether it holds for these facts; what is not among them is empty, and nonsense like 1/0 does not hold."""
         try:

@@ -23,6 +23,7 @@ from loyalty.reward_parts import CouponType, Lottery, PaidPlan, StoredValue, nam
 from loyalty.reward_parts import Reward as Reward
 from loyalty.rulebook import RuleBook
 from loyalty.rules import Earning, Rule
+from loyalty.segment_parts import Segment
 from loyalty.tariff import Tariff
 from loyalty.tier_parts import Tier as Tier
 from loyalty.tier_parts import TierPolicy, refuse_flat
@@ -93,6 +94,7 @@ class Programme(Part):
     matching: Matching = Matching()
     insights: InsightPolicy = InsightPolicy()
     fraud: FraudPolicy = FraudPolicy()
+    segments: tuple[Segment, ...] = ()
 
     @property
     def zone(self) -> ZoneInfo:
@@ -152,6 +154,7 @@ class Programme(Part):
         refuse_doubles("rewards", "name", (reward.name for reward in self.rewards))
         refuse_doubles("products", "sku", (product.sku for product in self.products))
         refuse_doubles("tiers", "id", (tier.id for tier in self.tiers))
+        refuse_doubles("segments", "id", (segment.id for segment in self.segments))
         refuse_flat(self.tiers)
         self._refuse_strays()
         for reward in self.rewards:
