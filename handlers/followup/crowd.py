@@ -84,6 +84,7 @@ class Crowd:
     def __init__(self, session: Session, members: Collection[int], brand: Brand, now: datetime) -> None:
         self.session, self.members, self.brand, self.now = session, sorted(set(members)), brand, now
         self._read: dict[str, Any] = {}
+        self.products = {product.sku: product for product in reversed(brand.programme.products)}
 
     def profile(self, member_id: int) -> Profile:
         """Name, tier, consent; of a member who is gone an empty one."""
@@ -98,7 +99,8 @@ class Crowd:
 
     def summary(self, member_id: int) -> Bought | None:
         """The maintained row of their purchases."""
-        return self._once("summaries", self._summaries).get(member_id)
+        known = self._read.get("summaries")  # asked for most of all
+        return (self._once("summaries", self._summaries) if known is None else known).get(member_id)
 
     def identity(self, member_id: int, kind: str) -> str:
         """Their newest name of a kind, or nothing."""
@@ -193,7 +195,7 @@ class FactsOf(Mapping[str, Any]):
         member_id: int,
         started_at: datetime,
         given: Mapping[str, Any],
-        complained_at: datetime | None = None,
+        complained_at: Callable[[int], datetime | None],
     ) -> None:
         self._crowd, self._member, self._started_at, self._given = crowd, member_id, started_at, given
         self._complained_at = complained_at
@@ -238,10 +240,9 @@ class FactsOf(Mapping[str, Any]):
 
     def product(self, field: str) -> Any:
         """A field of the product of the programme that was bought last."""
-        programme = self._crowd.brand.programme
-        items = self.summary.last_items if self.summary else []
-        known = [programme.product(item["sku"]) for item in items]
-        found = next((product for product in known if product is not None), None)
+        bought, products = self.summary, self._crowd.products
+        items = bought.last_items if bought else ()
+        found = next((products[item["sku"]] for item in items if item["sku"] in products), None)
         return (getattr(found, field) if found else None) or FACTS[_PRODUCT[field]]
 
     def own_cycle(self) -> int:
@@ -280,7 +281,7 @@ class FactsOf(Mapping[str, Any]):
     @property
     def complained_at(self) -> datetime | None:
         """When the person last complained."""
-        return self._complained_at
+        return self._complained_at(self._member)
 
     def tier_name(self) -> str:
         """The name of the tier."""

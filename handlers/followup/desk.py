@@ -92,12 +92,14 @@ class Desk:
     def facts(self, run: Run) -> FactsOf:
         """The facts of the person a run is about, with what set it off and what happened since."""
         occasion = run.occasion
-        angry_at = max((touch.at for touch in self.touches(run.member_id) if touch.sop == COMPLAINT), default=None)
         event = occasion.event
         given = {name: value for name, value in event.items() if name.startswith("event_") or name in _GIVEN}
         given |= {"event": event, "quote": occasion.quote, "said": occasion.said}
         given["days_since_start"] = max(0, (self.now - run.started_at).days)
-        return FactsOf(self.crowd, run.member_id, run.started_at, given, angry_at)
+        return FactsOf(self.crowd, run.member_id, run.started_at, given, self._complained_at)
+
+    def _complained_at(self, member_id: int) -> datetime | None:
+        return max((touch.at for touch in self.touches(member_id) if touch.sop == COMPLAINT), default=None)
 
     def may(self, run: Run, channel: str, opted_out: bool | None = None, rests: bool = False) -> Decision:
         """What restraint says of a touch that is due now; a more important one of this batch goes first."""
