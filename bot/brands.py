@@ -194,8 +194,10 @@ def load_brand(settings: Settings) -> Brand:
         understanding=load_classifier(settings.paths.models, read_lexicon(config, programme)),
         staff=Staff(settings.wecom.default_rep, settings.wecom.supervisor),
         dialog=DialogRules(
-            timedelta(minutes=settings.dialog.silence_min), timedelta(minutes=settings.dialog.human_pause_min),
-            timedelta(seconds=settings.dialog.burst_s), survey_every=timedelta(days=settings.dialog.survey_every_days),
+            silence=timedelta(minutes=settings.dialog.silence_min),
+            human_pause=timedelta(minutes=settings.dialog.human_pause_min),
+            survey_every=timedelta(days=settings.dialog.survey_every_days),
+            burst=timedelta(seconds=settings.dialog.burst_s),
         ),
         restraint=Restraint(
             quiet_from_h=rules.quiet_from_h,
