@@ -63,8 +63,10 @@ def stage(policy: InsightPolicy, now: datetime) -> Case[str]:
 
 
 def in_stage(wanted: str, policy: InsightPolicy, now: datetime) -> ColumnElement[bool]:
-    """Whether a member who bought is in a stage, in a form that indexes serve."""
+    """Whether a member is in a stage, in a form that indexes serve; the row may be joined from the left."""
     row = PurchaseRhythm
+    if wanted == PROSPECT:
+        return row.member_id.is_(None)
     if wanted == LOST:
         return row.lost_at <= now
     if wanted == COOLING:

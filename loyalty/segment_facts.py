@@ -122,7 +122,7 @@ class Facts:
         return exists().where(ProductRhythm.member_id == Member.id, ProductRhythm.sku == value)
 
     def in_stage(self, stage: str) -> ColumnElement[bool]:
-        """Whether a member who bought is in a stage."""
+        """Whether a member is in a stage."""
         return lifecycle.in_stage(stage, self._programme.insights, self._now)
 
     def compare_days(self, name: str, sign: str, days: float) -> ColumnElement[bool]:
@@ -165,8 +165,8 @@ class Facts:
         moment = {"days_since_order": row.last_at, "days_overdue": row.due_at, "days_since_first_order": row.first_at,
                   "days_since_joined": table_of(Member).c.joined_at}[name]
         days: ColumnElement[Any] = func.floor((self._now.timestamp() - extract("epoch", moment)) / 86_400.0)
-        if name != "days_overdue":
-            days = case((days < 0, 0), else_=days)
+        # SQLite's floor is SQLAlchemy's own and knows no null.
+        days = case((moment.is_(None), None), *([] if name == "days_overdue" else [(days < 0, 0)]), else_=days)
         return Fact(days, "" if name == "days_since_joined" else RHYTHM, moment)
 
     def spent(self, sign: str, yuan: float) -> ColumnElement[bool]:
