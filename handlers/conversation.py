@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from handlers import clarify, consent, redemption, registry
+from handlers import clarify, consent, phrases, registry, undo
 from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
 from handlers.talk.turn import Ask, Close, Hush, Say, Scene, Silent, Turn
 
@@ -20,6 +20,7 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     found = [
         scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
     ]
+    found = phrases.settle(turn, found)
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
@@ -39,7 +40,7 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
 
 def is_order(text: str) -> bool:
     """Whether words are taken at their word, whatever the classifier makes of them."""
-    return consent.asks_to_resume(text) or redemption.asks_undo(text)
+    return consent.asks_to_resume(text) or undo.asks(text)
 
 
 def _urgent(turn: Turn, urgent: Sequence[str], found: Sequence[str]) -> Scene:
@@ -98,8 +99,8 @@ def _digress(turn: Turn, step: registry.DialogStep, found: list[str]) -> Scene:
 
 
 def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
-    if turn.is_automatic and redemption.asks_undo(turn.text):
-        yield from redemption.ask_undo(turn)
+    if turn.is_automatic and undo.asks(turn.text):
+        yield from undo.ask(turn)
     elif found:
         for scenario in _in_order(found):
             yield from registry.scene_of(turn, scenario)

@@ -10,13 +10,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from handlers.talk.tables import ChatRow, ServingRow
+from loyalty import coupons
+from loyalty.activities import streak_of
 from loyalty.balances import Balance, balances
+from loyalty.coupons import CouponEntry
 from loyalty.customers import Profile, identities_of, profiles
+from loyalty.days import month_start
 from loyalty.orders import Purchase, purchases
+from loyalty.plans import Standing as PlanStanding
+from loyalty.plans import standings
 from loyalty.programme import Programme
 from loyalty.redemptions import RedemptionEntry, of_member
 from loyalty.rewards import Offer, availability
+from loyalty.statement import Entry, Totals, statement, totals
 from loyalty.storage import among
+from loyalty.stored_value import Wallet, wallets
+from loyalty.tier_figures import Figures, figures
 
 T = TypeVar("T")
 RECENT_REDEMPTIONS = 5
@@ -68,15 +77,60 @@ class Facts:
         """Every reward that is open now, with its stock."""
         return self._once("offers", lambda: availability(self._session, self._programme, self._now))
 
-    def undoable(self, member_id: int) -> RedemptionEntry | None:
-        """The newest redemption that may still be taken back, or None."""
+    def undoable(self, member_id: int) -> list[RedemptionEntry]:
+        """The redemptions that may still be taken back, newest first."""
         entries = of_member(self._session, member_id, RECENT_REDEMPTIONS)
-        return next((entry for entry in entries if entry.state == "issued" and entry.undo_until > self._now), None)
+        return [entry for entry in entries if entry.state == "issued" and entry.cost and entry.undo_until > self._now]
 
-    def taken(self, member_id: int, reward_id: str) -> int:
-        """How many of a reward the member has had and kept."""
+    def taken(self, member_id: int, reward_id: str, this_month: bool = False) -> int:
+        """How many of a reward the member has had for points and kept, ever or in this local month."""
+        since = month_start(self._now, self._programme.zone) if this_month else None
         entries = of_member(self._session, member_id, MOST_REDEMPTIONS)
-        return sum(entry.quantity for entry in entries if entry.reward_id == reward_id and entry.state != "undone")
+        return sum(
+            entry.quantity
+            for entry in entries
+            if entry.reward_id == reward_id and entry.state not in {"undone", "failed"} and entry.cost
+            and (since is None or entry.at >= since)
+        )  # fmt: skip
+
+    def redemptions(self, member_id: int) -> list[RedemptionEntry]:
+        """The last redemptions, newest first."""
+        return of_member(self._session, member_id, RECENT_REDEMPTIONS)
+
+    def coupons(self, member_id: int) -> list[CouponEntry]:
+        """Coupons that can be used, soonest to lapse first."""
+        return coupons.of_member(self._session, member_id, self._now)
+
+    def is_member(self, member_id: int) -> bool:
+        """Whether the person joined, or has points or orders: who earned something is no stranger."""
+        if self.profile(member_id).joined_at is not None or self.purchases(member_id):
+            return True
+        balance = self.balance(member_id)
+        return bool(balance.available or balance.pending or balance.held) or bool(self.entries(member_id, 1))
+
+    def entries(self, member_id: int, limit: int = 5) -> list[Entry]:
+        """The last changes of the points, newest first."""
+        return statement(self._session, member_id, limit=limit)
+
+    def totals(self, member_id: int, since: datetime, until: datetime) -> Totals:
+        """What came and went of the points in a time."""
+        return totals(self._session, member_id, since, until)
+
+    def figures(self, member_id: int) -> Figures:
+        """What counts now for reaching a tier."""
+        return figures(self._session, self._programme, [member_id], self._now)[member_id]
+
+    def wallet(self, member_id: int) -> Wallet:
+        """Stored value that can be spent now."""
+        return wallets(self._session, [member_id], self._now)[member_id]
+
+    def plans(self, member_id: int) -> list[PlanStanding]:
+        """Paid plans the member has now."""
+        return standings(self._session, [member_id], self._now)[member_id]
+
+    def streak(self, member_id: int) -> int:
+        """Days in a row the member has checked in."""
+        return streak_of(self._session, self._programme, member_id, self._now)
 
     def rep_of(self, member_id: int) -> str:
         """Who serves this customer: the newest contact that still stands; nothing where nobody does."""

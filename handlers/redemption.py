@@ -6,19 +6,49 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from handlers import catalogue
-from handlers.talk.answers import Answer, read_answer, read_number, read_quantity
-from handlers.talk.turn import Ask, Close, Prompt, Redeem, Say, Scene, Turn, Undo
-from loyalty import errors
+from handlers import catalogue, history, joining, offers, undo
+from handlers.talk.answers import (
+    YES_NO,
+    Answer,
+    asks_odd_quantity,
+    read_answer,
+    read_more,
+    read_number,
+    read_places,
+    read_quantity,
+)
+from handlers.talk.turn import Ask, Close, Prompt, Redeem, Say, Scene, Turn
 from loyalty.programme import Reward
 from loyalty.redemptions import Redeemed
 from loyalty.rewards import Offer
 
 MOST_SHOWN: Final = 8
-MOST_AT_ONCE: Final = 99
-_UNDO: Final = re.compile(
-    r"(撤销|撤回|取消|退掉|退回|不要了|换错|兑错|反悔).{0,6}(兑换|换的|刚)|(刚|兑换).{0,8}(撤销|撤回|取消|退掉|换错|兑错|反悔)"
+WAYS: Final = frozenset({"ship", "coupon", "link", "page", "exchange", "red_packet"})
+"""Ways of handing over with words of their own; the others show a code."""
+
+_ALL_POINTS: Final = re.compile(
+    r"能换几个换几个|能换多少换多少|有多少换多少|(?:全部?|都|统统)(?:积?分)?(?:给我)?(?:换|兑|花|用)|最多(?:的|能)?换"
 )
+_OTHERS: Final = re.compile(
+    r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步"
+)
+_EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
+_DETAIL: Final = re.compile(
+    r"多大|多高|多重|多少毫升|容量|材质|材料|什么样|长啥样|啥样|颜色|尺寸|介绍|详情|保温(?:多久|几)|怎么领|在哪领|"
+    r"去哪领|怎么用|哪里用|"
+    r"哪儿用|几天到|多久(?:能)?(?:到|寄|发)|什么时候(?:发|寄|到)|啥时候(?:发|寄|到)|包邮|邮费|运费|寄到|有效期|"
+    r"多久有效|几天有效|能退|"
+    r"可以退|能撤|值多少|多少钱|原价|是什么|是啥|怎么样"
+)
+_RESTOCK: Final = re.compile(
+    r"补货|(?:什么时候|啥时候|几时|多久|哪天|几号|还会).{0,4}(?:有货|到货|上架|再有)|还有(?:货|吗|没)|有货"
+)
+_HOW_MANY: Final = re.compile(r"(?:能|可以|最多|还能).{0,3}(?:换|兑).{0,3}几|每人(?:限|几|最多)|限(?:换|兑|几)")
+_ADDRESS: Final = re.compile(
+    r"(?:[省市区县镇乡村].*(?:路|街|巷|道|村|号|栋|幢|座|室|楼|弄|苑|小区|花园|公寓|大厦))|(?:路|街|弄|"
+    r"小区).{0,12}\d+.{0,3}(?:号|栋|室|弄)"
+)
+_CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
 
 
 def start(turn: Turn) -> Scene:
@@ -26,36 +56,59 @@ def start(turn: Turn) -> Scene:
     if not turn.is_automatic:
         why = f"客户想用{turn.brand.programme.points_name}兑换礼品"
         yield Prompt("points_redeem", why, turn.reply("redeem_prepared"), private=True)
-        return
-    found = catalogue.find(turn.text, turn.facts.offers()) if catalogue.wanted(turn.text) else []
-    yield from _offer(turn, found, read_quantity(turn.text) or 1)
+    elif history.asks(turn.text):
+        yield Say(history.describe(turn))
+    elif not turn.facts.is_member(turn.member_id):
+        yield from joining.invite(turn, turn.text)
+    else:
+        found = _found(turn)
+        if len(found) == 1 and _asks_detail(turn.text):
+            yield from _tell_detail(turn, found[0])
+        elif asks_odd_quantity(turn.text):
+            yield from _ask_quantity(turn, found)
+        else:
+            yield from _offer(turn, found, _quantity(turn, found) or 1)
 
 
 def choose(turn: Turn) -> Scene:
     """A list was shown: a number, a name or a part of it picks from it."""
     assert turn.dialog is not None
-    shown: list[str] = turn.dialog.state["shown"]
+    state = turn.dialog.state
+    shown: list[str] = state["shown"]
+    if _wants_back(turn.text):
+        yield from _take_back(turn)
+        return
+    found = _found(turn, shown)
+    number, answer = read_number(turn.text), read_answer(turn.text)
     # 2个 names the second of the list, so it cannot say how many as well.
-    said = read_quantity(turn.text) if read_number(turn.text) is None else None
-    quantity: int = said or turn.dialog.state.get("quantity", 1)
-    found = catalogue.find(turn.text, turn.facts.offers(), shown)
-    if found:
-        yield from _offer(turn, found, quantity)
-    elif read_answer(turn.text) is Answer.NO:
+    quantity: int = (read_quantity(turn.text) if number is None else None) or state.get("quantity", 1)
+    if len(shown) == 1 and not found and (number or answer is Answer.YES or read_quantity(turn.text)):
+        yield from _offer(turn, [turn.brand.programme.reward(shown[0])], number or quantity)
+    elif found and _asks_detail(turn.text):
+        yield from _tell_detail(turn, found[0])
+        yield Ask("choose", state)
+    elif asks_odd_quantity(turn.text):
+        yield from _ask_quantity(turn, found)
+    elif found:
+        yield from _offer(turn, found, _quantity(turn, found) or quantity, shown)
+    elif answer is Answer.NO:
         yield Close()
         yield Say(turn.reply("redeem_cancelled"))
-    elif read_answer(turn.text) is Answer.YES and len(shown) == 1:
-        reward = turn.brand.programme.reward(shown[0])
-        yield from _prompt(turn, reward, quantity)
+    elif _OTHERS.search(turn.text):
+        yield from _list(turn, turn.facts.offers(), "", quantity)
+    elif read_quantity(turn.text) and number is None:
+        yield Ask("choose", state | {"quantity": quantity})
+        yield Say(turn.reply("redeem_which", quantity=quantity))
     else:
-        yield Ask("choose", turn.dialog.state | {"quantity": quantity})
-        yield Say(turn.reply("redeem_unknown", wanted=catalogue.wanted(turn.text)))
+        yield Ask("choose", state | {"quantity": quantity})
+        yield Say(turn.reply("redeem_unknown", wanted=catalogue.asked_for(turn.text), count=len(shown)))
 
 
 def confirm(turn: Turn) -> Scene:
     """A prompt is open: yes redeems, no closes, another item or quantity gets a fresh prompt, else ask again."""
     assert turn.dialog is not None
     state = turn.dialog.state
+    reward = turn.brand.programme.reward(state["reward"])
     answer = read_answer(turn.text)
     if answer is Answer.YES:
         yield from _settle(turn, state)
@@ -65,57 +118,51 @@ def confirm(turn: Turn) -> Scene:
         yield Say(turn.reply("redeem_cancelled"))
         return
     changed = _changed(turn, state)
-    if changed:
-        yield from _offer(turn, *changed)
+    if _wants_back(turn.text):
+        yield from _take_back(turn)
+    elif asks_odd_quantity(turn.text):
+        yield Ask("confirm", state)
+        yield Say(turn.reply("redeem_quantity", most=offers.MOST_AT_ONCE, item=reward.name))
+    elif changed and not (len(changed[0]) == 1 and _asks_detail(turn.text)):
+        yield from _offer(turn, *changed, state.get("shown", ()))
+    elif reward.way == "ship" and is_address(turn.text):
+        yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), turn.text)
+    elif _asks_detail(turn.text):
+        yield from _tell_detail(turn, changed[0][0] if changed else reward)
+        yield Ask("confirm", state)
+        yield from remind(turn)
+    elif _OTHERS.search(turn.text):
+        yield from _list(turn, offers.affordable(turn), "", 1)
     else:
         yield Ask("confirm", state)
         yield Say(turn.reply("redeem_repeat", **_item(turn, state)))
 
 
-def ask_undo(turn: Turn) -> Scene:
-    """刚才换错了: name what would be taken back, then ask."""
-    latest = turn.facts.undoable(turn.member_id)
-    if latest is None:
-        yield Say(turn.reply("undo_none", minutes=turn.brand.programme.undo_within_min))
-        return
-    yield Ask("undo", {"id": latest.id, "item": latest.name, "quantity": latest.quantity, "cost": latest.cost})
-    yield Say(turn.reply("undo_confirm", item=latest.name, quantity=latest.quantity, cost=latest.cost), YES_NO)
-
-
-def confirm_undo(turn: Turn) -> Scene:
-    """The undo has its own prompt; yes gives the points back to the lots they came from."""
-    assert turn.dialog is not None
-    state = turn.dialog.state
-    answer = read_answer(turn.text)
-    if answer is Answer.YES:
-        yield Close()
-        outcome = yield Undo(state["id"])
-        if isinstance(outcome, errors.LoyaltyError):
-            yield Say(turn.reply("undo_refused", **state))
-        else:
-            balance = turn.facts.balance(turn.member_id).available
-            yield Say(turn.reply("undo_done", **(state | {"balance": balance})))
-    elif answer is Answer.NO:
-        yield Close()
-        yield Say(turn.reply("undo_kept", **state))
-    else:
-        yield Ask("undo", state)
-        yield Say(turn.reply("undo_confirm", **state), YES_NO)
-
-
-def asks_undo(text: str) -> bool:
-    """Whether a message wants the last redemption back."""
-    return bool(_UNDO.search(text))
-
-
 def is_about(turn: Turn) -> bool:
     """Whether a message in an open dialog speaks of its subject: an answer, a place in the list, a reward."""
-    if read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None:
+    text = turn.text
+    if read_answer(text) is not Answer.NEITHER or read_number(text) is not None or asks_odd_quantity(text):
         return True
-    if read_quantity(turn.text) is not None and len(turn.text) <= 8:
+    if _wants_back(text):
         return True
-    shown = turn.dialog.state.get("shown", ()) if turn.dialog else ()
-    return bool(catalogue.find(turn.text, turn.facts.offers(), shown)) and not turn.text.endswith(("?", "？", "吗"))
+    if (read_quantity(text) or read_more(text)) and len(text) <= 10:
+        return True
+    state = turn.dialog.state if turn.dialog else {}
+    known = [offer.reward for offer in turn.facts.offers()]
+    if _asks_detail(text) and (catalogue.named_in(text, known) or ("reward" in state and len(text) <= 12)):
+        return True
+    if catalogue.superlative(text, turn.facts.offers()) is not None and len(text) <= 14:
+        return True
+    if "reward" in state and is_address(text):
+        return True
+    if _OTHERS.search(text) and len(text) <= 12 and turn.brand.programme.points_name not in text:
+        return True
+    return bool(_found(turn, state.get("shown", ()))) and not text.endswith(("?", "？", "吗"))
+
+
+def is_address(text: str) -> bool:
+    """Whether a message holds a postal address."""
+    return len(text) >= 8 and bool(_ADDRESS.search(text))
 
 
 def remind(turn: Turn) -> Scene:
@@ -132,131 +179,197 @@ def late(turn: Turn) -> Scene | None:
     return _over(turn) if is_answer else None
 
 
-def _over(turn: Turn) -> Scene:
-    yield Say(turn.reply("redeem_over"))
+def show(turn: Turn) -> Scene:
+    """积分能换什么: what can be exchanged now, to pick from."""
+    if turn.facts.is_member(turn.member_id):
+        yield from _list(turn, offers.affordable(turn), "", 1)
+    else:
+        yield from joining.invite(turn, turn.text)
 
 
-YES_NO: Final = (("yes", "确认"), ("no", "算了"))
+def speaks_of_reward(turn: Turn) -> bool:
+    """Whether words the classifier takes for something else name a reward to be had for points."""
+    text, programme = turn.text, turn.brand.programme
+    known = [offer.reward for offer in turn.facts.offers()]
+    products = {word for product in programme.products for word in (product.name, *product.aliases)}
+    named = [one for one in catalogue.named_in(text, known) if not _is_product(text, one, products)]
+    wants = bool(re.search(r"[换兑]", text)) and not _CONDITIONAL.search(text.rstrip("吗么?？"))
+    if named and (wants or _RESTOCK.search(text)):
+        return True
+    if wants and catalogue.superlative(text, turn.facts.offers()) is not None:
+        return True
+    return bool(named or _sounds_like_one(text, known)) and len(catalogue.asked_for(text)) >= len(text) - 2
 
 
-def _offer(turn: Turn, found: Sequence[Reward], quantity: int) -> Scene:
+def _sounds_like_one(text: str, rewards: Sequence[Reward]) -> bool:
+    offered = [Offer(reward, reward.stock) for reward in rewards]
+    return 3 <= len(text) <= 16 and " " not in text[:2] and len(catalogue.find(text, offered)) == 1
+
+
+def _is_product(text: str, reward: Reward, products: set[str]) -> bool:
+    said = [word for word in (reward.name, *reward.aliases) if word in text]
+    return bool(said) and all(word in products for word in said)
+
+
+def _found(turn: Turn, shown: Sequence[str] = ()) -> list[Reward]:
+    """The rewards a message means; the cheapest or dearest is of those the member can have, or of the list shown."""
+    known = turn.facts.offers()
+    within = [offer for offer in known if offer.reward.id in shown] or offers.affordable(turn) or known
+    best = catalogue.superlative(turn.text, within)
+    if best is not None:
+        return best
+    if not shown and not catalogue.wanted(turn.text):
+        return []
+    return catalogue.find(turn.text, known, shown)
+
+
+def _quantity(turn: Turn, found: Sequence[Reward]) -> int | None:
+    """How many are asked for; all the points for one reward are as many as can be had."""
+    if len(found) == 1 and _ALL_POINTS.search(turn.text):
+        return max(1, offers.most_of(turn, offers.offer_of(turn, found[0])))
+    return read_quantity(turn.text)
+
+
+def _changed(turn: Turn, state: dict[str, Any]) -> tuple[list[Reward], int] | None:
+    """Another item or quantity in the words of an answer, or None where the words say neither."""
+    shown = state.get("shown", ())
+    quantity = read_quantity(turn.text)
+    more = read_more(turn.text)
+    if more:
+        quantity = state["quantity"] + more
+    place = read_number(turn.text)
+    if place is not None and quantity is None and not shown and re.fullmatch(r"\W*\w{1,3}\W*", turn.text):
+        quantity = place or None
+    asks_place = bool(read_places(turn.text)) and (quantity is None or "第" in turn.text)
+    found = _found(turn, shown if asks_place else ())
+    if found and [reward.id for reward in found] != [state["reward"]]:
+        return found, _quantity(turn, found) or 1
+    mine = turn.brand.programme.reward(state["reward"])
+    quantity = _quantity(turn, [mine]) if quantity is None else quantity
+    if quantity is not None and quantity != state["quantity"]:
+        return [mine], quantity
+    return None
+
+
+def _offer(turn: Turn, found: Sequence[Reward], quantity: int, shown: Sequence[str] = ()) -> Scene:
     if len(found) == 1:
-        yield from _prompt(turn, found[0], quantity)
-        return
-    offers = {offer.reward.id: offer for offer in turn.facts.offers()}
-    several = [offers[reward.id] for reward in found if reward.id in offers]
-    asked = "" if found else catalogue.wanted(turn.text)
-    yield from _list(turn, several or _affordable(turn), asked, quantity)
+        yield from _prompt(turn, found[0], quantity, shown)
+    elif found:
+        wanted = {reward.id for reward in found}
+        several = [offer for offer in turn.facts.offers() if offer.reward.id in wanted]
+        yield from _list(turn, several, "", quantity, is_choice=True)
+    else:
+        everything = _EVERYTHING.search(turn.text) and not _ALL_POINTS.search(turn.text)
+        offered = turn.facts.offers() if everything else offers.affordable(turn)
+        yield from _list(turn, offered, catalogue.asked_for(turn.text), quantity)
 
 
-def _affordable(turn: Turn) -> list[Offer]:
-    available = turn.facts.balance(turn.member_id).available
-    return [
-        offer
-        for offer in turn.facts.offers()
-        if offer.reward.cost_points <= available and offer.stock != 0 and _has_tier(turn, offer.reward)
-    ]
-
-
-def _list(turn: Turn, offers: Sequence[Offer], asked: str, quantity: int) -> Scene:
+def _list(turn: Turn, offered: Sequence[Offer], asked: str, quantity: int, is_choice: bool = False) -> Scene:
     balance = turn.facts.balance(turn.member_id).available
-    if not offers:
+    if not offered:
         yield Close()
         cheapest = min((o.reward.cost_points for o in turn.facts.offers() if o.stock != 0), default=None)
-        yield Say(turn.reply("redeem_none_affordable", balance=balance, cheapest=cheapest, wanted=asked))
+        missing = cheapest - balance if cheapest is not None else None
+        known = {"balance": balance, "cheapest": cheapest, "missing": missing, "wanted": asked}
+        yield Say(turn.reply("redeem_none_affordable", **known))
         return
-    shown = sorted(offers, key=lambda offer: offer.reward.cost_points)[:MOST_SHOWN]
+    shown = sorted(offered, key=lambda offer: offer.reward.cost_points)[:MOST_SHOWN]
     lines = [
         {"number": place, "name": offer.reward.name, "cost": offer.reward.cost_points, "is_out": offer.stock == 0}
         for place, offer in enumerate(shown, 1)
     ]
     yield Ask("choose", {"shown": [offer.reward.id for offer in shown], "quantity": quantity})
-    yield Say(turn.reply("redeem_list", lines=lines, balance=balance, wanted=asked))
+    yield Say(turn.reply("redeem_list", lines=lines, balance=balance, wanted=asked, is_choice=is_choice))
 
 
-def _prompt(turn: Turn, reward: Reward, quantity: int) -> Scene:
-    refusal = _refusal(turn, reward, quantity)
+def _prompt(turn: Turn, reward: Reward, quantity: int, shown: Sequence[str] = (), address: str = "") -> Scene:
+    if quantity > offers.MOST_AT_ONCE:
+        yield from _ask_quantity(turn, [reward])
+        return
+    refusal = offers.refusal(turn, reward, quantity)
     if refusal:
         yield Close()
         yield Say(refusal)
         return
-    state = {"reward": reward.id, "quantity": quantity, "cost": reward.cost_points * quantity}
+    cost = reward.cost_points * quantity
+    state = {"reward": reward.id, "quantity": quantity, "cost": cost, "shown": list(shown), "address": address}
     yield Ask("confirm", state)
     yield Say(turn.reply("redeem_confirm", **_item(turn, state)), YES_NO)
 
 
-def _refusal(turn: Turn, reward: Reward, quantity: int) -> str:
-    """Why this cannot be redeemed now, in words; empty when it can. The commit looks at all of it again."""
-    balance = turn.facts.balance(turn.member_id).available
-    cost = reward.cost_points * quantity
-    stock = next((offer.stock for offer in turn.facts.offers() if offer.reward.id == reward.id), 0)
-    others = [offer.reward.name for offer in _affordable(turn) if offer.reward.id != reward.id][:3]
-    known = {"item": reward.name, "quantity": quantity, "cost": cost, "balance": balance, "others": others}
-    if not _has_tier(turn, reward):
-        return turn.reply("redeem_tier", tier=_tier_name(turn, reward), **known)
-    if reward.per_member is not None and turn.facts.taken(turn.member_id, reward.id) + quantity > reward.per_member:
-        return turn.reply("redeem_limit", limit=reward.per_member, **known)
-    if stock is not None and stock < quantity:
-        return turn.reply("redeem_out_of_stock", stock=stock, **known)
-    if cost > balance or quantity > MOST_AT_ONCE:
-        return turn.reply("redeem_missing", missing=cost - balance, **known)
-    return ""
+def _ask_quantity(turn: Turn, found: Sequence[Reward]) -> Scene:
+    reward = found[0] if len(found) == 1 else None
+    if reward is not None:
+        yield Ask("choose", {"shown": [reward.id], "quantity": 1})
+    elif turn.dialog is not None:
+        yield Ask(turn.dialog.step, turn.dialog.state)
+    yield Say(turn.reply("redeem_quantity", most=offers.MOST_AT_ONCE, item=reward.name if reward else ""))
+
+
+def _wants_back(text: str) -> bool:
+    return undo.asks(text) and not _CONDITIONAL.search(text)
+
+
+def _take_back(turn: Turn) -> Scene:
+    """取消刚才的兑换 while something is open: what was exchanged before, or where there is nothing, what is open."""
+    if turn.facts.undoable(turn.member_id):
+        yield from undo.ask(turn)
+    else:
+        yield Close()
+        yield Say(turn.reply("redeem_cancelled"))
+
+
+def _asks_detail(text: str) -> bool:
+    return bool(_DETAIL.search(text) or _RESTOCK.search(text) or _HOW_MANY.search(text))
+
+
+def _tell_detail(turn: Turn, reward: Reward) -> Scene:
+    """What is written about a reward, and nothing else; no day is promised for what is out of stock."""
+    offer = offers.offer_of(turn, reward)
+    others = [one.reward.name for one in offers.affordable(turn) if one.reward.id != reward.id]
+    yield Say(
+        turn.reply(
+            "redeem_detail", item=reward.name, cost=reward.cost_points, description=reward.description,
+            handover=_plain_handover(reward), is_out=offer.stock == 0, limit=reward.per_member,
+            minutes=turn.brand.programme.undo_within_min, others=others[: offers.OTHERS_NAMED],
+            asks_restock=bool(_RESTOCK.search(turn.text)),
+        )
+    )  # fmt: skip
+
+
+def _plain_handover(reward: Reward) -> str:
+    return "" if re.search(r"\{\w+\}", reward.handover) else reward.handover
 
 
 def _settle(turn: Turn, state: dict[str, Any]) -> Scene:
     yield Close()
-    outcome = yield Redeem(state["reward"], state["quantity"])
-    if isinstance(outcome, Redeemed):
-        yield Say(
-            turn.reply(
-                "redeem_done", item=outcome.name, quantity=outcome.quantity, cost=outcome.cost, code=outcome.code,
-                balance=outcome.balance, handover=outcome.handover,
-                minutes=turn.brand.programme.undo_within_min,
-            )
-        )  # fmt: skip
+    reward = turn.brand.programme.reward(state["reward"])
+    outcome = yield Redeem(reward.id, state["quantity"])
+    if not isinstance(outcome, Redeemed):
+        yield Say(offers.refused(turn, outcome, reward, state["quantity"]))
         return
-    known = _item(turn, state) | {"balance": turn.facts.balance(turn.member_id).available}
-    yield Say(_refused(turn, outcome, known))
-
-
-def _refused(turn: Turn, error: errors.LoyaltyError, known: dict[str, Any]) -> str:
-    reward = turn.brand.programme.reward(known["reward"])
-    match error:
-        case errors.NotEnough():
-            return turn.reply("redeem_missing", missing=error.missing, **known)
-        case errors.OutOfStock():
-            return turn.reply("redeem_out_of_stock", stock=0, **known)
-        case errors.LimitReached():
-            return turn.reply("redeem_limit", limit=error.limit, **known)
-        case errors.TierTooLow():
-            return turn.reply("redeem_tier", tier=_tier_name(turn, reward), **known)
-        case _:
-            return turn.reply("redeem_closed", **known)
-
-
-def _changed(turn: Turn, state: dict[str, Any]) -> tuple[list[Reward], int] | None:
-    """Another item or quantity in the words of an answer, or None where the words say neither."""
-    quantity = read_quantity(turn.text)
-    found = catalogue.find(turn.text, turn.facts.offers())
-    if found and [reward.id for reward in found] != [state["reward"]]:
-        return found, quantity or 1
-    if quantity is not None and quantity != state["quantity"]:
-        return [turn.brand.programme.reward(state["reward"])], quantity
-    return None
+    address = state.get("address", "")
+    is_final = reward.pool is not None or reward.plan is not None
+    name = f"redeem_done_{reward.way}" if reward.way in WAYS else "redeem_done"
+    yield Say(
+        turn.reply(
+            name, item=outcome.name, quantity=outcome.quantity, cost=outcome.cost,
+            code=outcome.code if reward.handed_in else "", balance=outcome.balance, handover=outcome.handover,
+            address=address, minutes=0 if is_final else turn.brand.programme.undo_within_min,
+        )
+    )  # fmt: skip
+    if address:
+        why = f"兑换的「{outcome.name}」× {outcome.quantity} 要寄到新地址: {address}"
+        quote = turn.reply("rep_redeem_ship", item=outcome.name)
+        yield Prompt(f"redeem_ship:{outcome.id}", why, quote, private=True, title="兑换寄送")
 
 
 def _item(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
     reward = turn.brand.programme.reward(state["reward"])
     return {"item": reward.name, "quantity": state["quantity"], "cost": state["cost"], "reward": reward.id,
-            "balance": turn.facts.balance(turn.member_id).available}  # fmt: skip
+            "balance": turn.facts.balance(turn.member_id).available, "is_ship": reward.way == "ship",
+            "address": state.get("address", "")}  # fmt: skip
 
 
-def _has_tier(turn: Turn, reward: Reward) -> bool:
-    programme = turn.brand.programme
-    return reward.tier is None or programme.tier_rank(turn.facts.profile(turn.member_id).tier) >= programme.tier_rank(
-        reward.tier
-    )
-
-
-def _tier_name(turn: Turn, reward: Reward) -> str:
-    return next((tier.name for tier in turn.brand.programme.tiers if tier.id == reward.tier), reward.tier or "")
+def _over(turn: Turn) -> Scene:
+    yield Say(turn.reply("redeem_over"))

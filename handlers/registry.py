@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from handlers import consent, points, redemption, selling, service, simple
+from handlers import (
+    check_in,
+    consent,
+    joining,
+    membership,
+    points,
+    redemption,
+    selling,
+    service,
+    simple,
+    stored_value,
+    undo,
+)
 from handlers.talk.turn import Scene, Turn
 
 URGENT: Final = ("opt_out", "human_agent", "complaint")
@@ -18,6 +30,10 @@ WITH_COMPLAINT: Final = frozenset({"return_exchange", "order_logistics", "appoin
 SCENARIOS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "points_query": points.tell,
     "points_redeem": redemption.start,
+    "points_rules": points.rules,
+    "membership": membership.tell,
+    "stored_value": stored_value.tell,
+    "check_in": check_in.tell,
     "running_out": selling.refill,
     "buying_for_friend": selling.bring_friend,
     "human_agent": service.call_person,
@@ -50,7 +66,11 @@ def _redeeming(play: Callable[[Turn], Scene], recall: Callable[[Turn], Scene] | 
 STEPS: Final[dict[str, DialogStep]] = {
     "choose": _redeeming(redemption.choose),
     "confirm": _redeeming(redemption.confirm, redemption.remind),
-    "undo": _redeeming(redemption.confirm_undo),
+    "undo": DialogStep(undo.confirm, undo.is_about, frozenset({"points_redeem"}), undo.remind, redemption.late),
+    "join": DialogStep(
+        lambda turn: joining.answer(turn, redemption.start), joining.is_about, frozenset({"membership"}), joining.remind
+    ),
+    "phone": DialogStep(joining.take_phone, joining.speaks_of_phone, frozenset({"membership"}), lingers=True),
 }
 
 OWN: Final = "*"

@@ -142,8 +142,9 @@ class Stage:
         key = f"redeem:{turn.message.key}"
         try:
             outcome = redemptions.redeem(
-                self.session, turn.member_id, step.reward_id, step.quantity, key, turn.brand.programme, self.now
-            )
+                self.session, turn.member_id, step.reward_id, step.quantity, key, turn.brand.programme, self.now,
+                turn.brand.links,
+            )  # fmt: skip
         except LoyaltyError as error:
             self.facts.forget_points()
             notes.append(("acted", f"redemption refused: {type(error).__name__}"))

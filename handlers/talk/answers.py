@@ -6,6 +6,9 @@ import re
 from enum import Enum
 from typing import Final
 
+YES_NO: Final = (("yes", "确认"), ("no", "算了"))
+"""The entries to tap under a prompt."""
+
 
 class Answer(Enum):
     """What a short answer means."""

@@ -18,6 +18,16 @@ NAMES = frozenset(
         "human_agent", "complaint", "opt_out", "opt_in", "hint", "not_text", "clarify",
         "bundle", "bundle_unknown", "friend",
         "rep_running_out", "rep_buying_for_friend", "rep_complaint", "rep_human_agent", "rep_opt_out",
+        "points_owed", "points_lapsing_only", "points_period", "points_entries", "points_history", "points_rules",
+        "points_rules_expiry", "points_rules_worth", "points_rules_behaviours", "points_rules_unknown",
+        "redeem_done_ship", "redeem_done_coupon", "redeem_done_link", "redeem_done_page", "redeem_done_exchange",
+        "redeem_done_red_packet", "redeem_which", "redeem_quantity", "redeem_detail", "rep_redeem_ship",
+        "undo_still_open", "join_invite", "join_repeat", "join_still_open", "join_later", "join_done", "phone_ask",
+        "phone_bad", "phone_done", "phone_not_now", "phone_by_staff", "rep_bind_phone", "membership_tier",
+        "membership_next", "membership_benefits", "membership_joined", "membership_stranger", "membership_staff",
+        "membership_plans", "stored_value_balance", "stored_value_steps", "stored_value_bonus", "stored_value_bounds",
+        "stored_value_use", "stored_value_staff", "check_in_done", "check_in_again", "check_in_refused",
+        "check_in_rules", "check_in_none",
     }
 )  # fmt: skip
 """Every reply the code may ask for; `huitou check` names a file that lacks one or has one too many."""

@@ -1,0 +1,37 @@
+"""What is settled by plain words in a private chat, where the classifier finds nothing or something near."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from handlers import history, joining, redemption
+from handlers.talk.turn import Turn
+
+_NEAR: Final = frozenset({"switch_product", "purchase_intent", "product_question", "order_logistics"})
+"""What words about a reward are easily taken for."""
+_PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
+    ("points_query", re.compile(
+        r"^.{0,6}(?:有|剩|查|看|攒了?).{0,3}(?:多少|几|好多)?(?:积|机|级|鸡|计|几)?[分份粉](?:了|啊|呀|啦|呢|吗|"
+        r"来着)?[?？]?$|"
+        r"^(?:积|机|级|鸡|计|几)分(?:查询|余额|多少|呢)?[?？]?$|"
+        r"(?:这个?月|上个?月|今年|去年|本月|上周|这周|最近).{0,6}(?:一共|总共)?(?:赚|挣|攒|花|用|得)了?(?:多少|"
+        r"几)(?:分|积分)?[?？]?$")),
+    ("membership", re.compile(r"^(?:帮我)?(?:绑定?|登记|换绑)(?:一下)?(?:手机|电话|号码)")),
+    ("check_in", re.compile(r"连续?(?:签到|打卡)|(?:签到|打卡)了?(?:几|多少)天")),
+)  # fmt: skip
+
+
+def settle(turn: Turn, found: list[str]) -> list[str]:
+    """The scenarios a message has, with its plain words taken into account; those that were sure stay."""
+    if not turn.is_automatic or turn.message.kind != "text":
+        return found
+    if not found:
+        found = [scenario for scenario, words in _PLAIN if words.search(turn.text)][:1]
+        if not found and joining.read_phone(turn.text) and len(turn.text) <= 25:
+            found = ["membership"]
+        if not found and history.asks(turn.text):
+            found = ["points_redeem"]
+    if set(found) <= _NEAR and turn.dialog is None and redemption.speaks_of_reward(turn):
+        return ["points_redeem"]
+    return found

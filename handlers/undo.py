@@ -1,0 +1,99 @@
+"""Undo: a redemption that was a mistake is taken back in time, after a prompt of its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from handlers.talk.answers import YES_NO, Answer, read_answer
+from handlers.talk.turn import Ask, Close, Say, Scene, Turn, Undo
+from loyalty import errors
+from loyalty.redemptions import RedemptionEntry
+
+_ASKS: Final = re.compile(
+    r"(撤销|撤回|撤掉|取消|退掉|退回|退了|不要了|换错|兑错|反悔|后悔).{0,6}(兑换|换的|兑的|刚)|"
+    r"(刚|兑换|换的|兑的).{0,8}(撤销|撤回|撤掉|取消|退掉|退了|退回|换错|兑错|反悔|后悔|不想要|不要了)|"
+    r"^(?:我要?)?(?:撤销|撤回|反悔了?|换错了|兑错了)[了吧啊呀!！。]*$"
+)
+_CONFIRMS: Final = re.compile(
+    r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我)?[,， ]?(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
+)
+
+
+def ask(turn: Turn) -> Scene:
+    """刚才换错了: name what would be taken back, then ask."""
+    undoable = turn.facts.undoable(turn.member_id)
+    if not undoable:
+        latest = turn.facts.redemptions(turn.member_id)[:1]
+        done = bool(latest) and latest[0].state in {"delivered", "verified", "shipped"}
+        minutes = turn.brand.programme.undo_within_min
+        yield Say(turn.reply("undo_refused", item=latest[0].name) if done else turn.reply("undo_none", minutes=minutes))
+        return
+    yield from _prompt(turn, _named(turn, undoable) or undoable[0])
+
+
+def confirm(turn: Turn) -> Scene:
+    """The undo has its own prompt; yes gives the points back to the lots they came from."""
+    assert turn.dialog is not None
+    state = turn.dialog.state
+    answer = read_answer(turn.text)
+    if _CONFIRMS.match(turn.text.strip("!！。~ ")):
+        answer = Answer.YES
+    elif answer is Answer.YES and re.search(r"[换兑]", turn.text):
+        answer = Answer.NEITHER  # 换 is a yes to an exchange, not to taking it back
+    other = _named(turn, turn.facts.undoable(turn.member_id))
+    if answer is Answer.YES:
+        yield from _take_back(turn, state)
+    elif answer is Answer.NO and "取消" not in turn.text:
+        yield Close()
+        yield Say(turn.reply("undo_kept", **state))
+    elif other is not None and other.id != state["id"]:
+        yield from _prompt(turn, other)
+    else:
+        yield Ask("undo", state)
+        yield Say(turn.reply("undo_confirm", **state), YES_NO)
+
+
+def asks(text: str) -> bool:
+    """Whether a message wants a redemption back."""
+    return bool(_ASKS.search(text))
+
+
+def is_about(turn: Turn) -> bool:
+    """Whether a message answers the prompt or names another redemption."""
+    return (
+        read_answer(turn.text) is not Answer.NEITHER
+        or asks(turn.text)
+        or bool(_CONFIRMS.match(turn.text.strip("!！。~ ")))
+        or (_named(turn, turn.facts.undoable(turn.member_id)) is not None and len(turn.text) <= 12)
+    )
+
+
+def remind(turn: Turn) -> Scene:
+    """Something else was asked in between: the open prompt is recalled."""
+    assert turn.dialog is not None
+    yield Say(turn.reply("undo_still_open", **turn.dialog.state))
+
+
+def _take_back(turn: Turn, state: dict[str, Any]) -> Scene:
+    yield Close()
+    outcome = yield Undo(state["id"])
+    if isinstance(outcome, errors.LoyaltyError):
+        yield Say(turn.reply("undo_refused", **state))
+        return
+    balance = turn.facts.balance(turn.member_id).available
+    yield Say(turn.reply("undo_done", **(state | {"balance": balance})))
+
+
+def _prompt(turn: Turn, entry: RedemptionEntry) -> Scene:
+    state = {"id": entry.id, "item": entry.name, "quantity": entry.quantity, "cost": entry.cost}
+    yield Ask("undo", state)
+    yield Say(turn.reply("undo_confirm", **state), YES_NO)
+
+
+def _named(turn: Turn, undoable: list[RedemptionEntry]) -> RedemptionEntry | None:
+    """The redemption a message names by the name or an alias of its reward."""
+    names = {reward.id: (reward.name, *reward.aliases) for reward in turn.brand.programme.rewards}
+    return next(
+        (one for one in undoable if any(word in turn.text for word in names.get(one.reward_id, (one.name,)))), None
+    )
