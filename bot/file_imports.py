@@ -8,29 +8,39 @@ from __future__ import annotations
 import codecs
 import gc
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from sqlalchemy.exc import IntegrityError
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bot.clock import Clock, monotonic_s
-from bot.database import Database
+from bot.database import Database, is_transient
+from bot.file_rows import Source, chunks, decoded
 from loyalty import imports
 from loyalty.identities import Identifier
 from loyalty.import_columns import RowError
 from loyalty.import_rows import Row, Sheet, members_in, orders_in
-from loyalty.imports import Taken
+from loyalty.imports import Progress, Taken
 from loyalty.programme import Programme
 
 CHUNK = 5000
 """Rows a transaction: long enough that the statements cost little, short enough that others wait little."""
+CHUNKS_BETWEEN_SEARCHES = 16
+TRIES = 5
 SHOWN = 20
 """Errors printed; all of them are in the file of refused rows."""
+
+
+Reading = Callable[[int], Iterator[list[Row[Any]]]]
+"""The chunks of a file after so many rows."""
+Done = TypeVar("Done")
 
 
 class _RolledBack(Exception):
@@ -83,36 +93,46 @@ class Import:
         """
         began_s = monotonic_s()
         with _without_cycles(), opened(self.path) as (lines, encoded, digest):
-            sheet = self.kind.read(lines, self.identifier, self.programme.zone, self.source)
+            source = Source(self.path, lines.encoding, self.kind.read, self.identifier, self.programme.zone,
+                            self.source)
+            sheet = source.sheet(lines)
             report = Report(ignored=sheet.header.ignored)
+
+            def read(skip: int) -> Iterator[list[Row[Any]]]:
+                for number, (rows, read_bytes) in enumerate(chunks(source, sheet, encoded, skip, self.chunk), 1):
+                    yield rows
+                    if number % CHUNKS_BETWEEN_SEARCHES == 0:
+                        gc.collect(0)
+                    advance(read_bytes)
+
             if dry_run:
-                self._try(sheet, report, lambda: advance(encoded.tell()))
+                self._try(read, report)
             else:
-                self._bring_in(sheet, report, digest, again, lambda: advance(encoded.tell()))
+                self._bring_in(sheet, read, report, digest, again)
         report.elapsed_s = monotonic_s() - began_s
         return report
 
-    def _try(self, sheet: Sheet[Any], report: Report, step: Callable[[], None]) -> None:
+    def _try(self, read: Reading, report: Report) -> None:
         """Write every chunk as if in earnest, and take it back."""
         errors: list[RowError] = []
-        for rows in _ahead(sheet, self.chunk):
-            taken = Taken()
-            try:
-                with self.database.transaction() as session:
-                    taken = self.kind.write(session, rows, self.programme, self.clock())
-                    raise _RolledBack
-            except _RolledBack:
-                pass
+        for rows in read(0):
+            taken = _again(lambda rows=rows: self._pretend(rows))
             report.rows, report.rejected = report.rows + len(rows), report.rejected + len(taken.refused)
             report.new, report.known = report.new + taken.new, report.known + taken.known
             report.points += taken.points
             errors += [error for _, error in _in_order(taken)][:SHOWN - len(errors)]
-            gc.collect(0)
-            step()
         report.errors = errors
 
-    def _bring_in(self, sheet: Sheet[Any], report: Report, digest: str, again: bool,
-                  step: Callable[[], None]) -> None:
+    def _pretend(self, rows: list[Row[Any]]) -> Taken:
+        taken = Taken()
+        try:
+            with self.database.transaction() as session:
+                taken = self.kind.write(session, rows, self.programme, self.clock())
+                raise _RolledBack
+        except _RolledBack:
+            return taken
+
+    def _bring_in(self, sheet: Sheet[Any], read: Reading, report: Report, digest: str, again: bool) -> None:
         name, errors = self.path.name, list[RowError]()
         with self.database.transaction() as session:
             content = hashlib.sha256(f"{digest}:{self.source}".encode()).hexdigest()
@@ -120,16 +140,11 @@ class Import:
             if again:
                 at = imports.forget_progress(session, at)
         if at.finished_at is None:
-            sheet.skip(at.rows)
             with _rejects(self.rejected_path, at.rejected_bytes) as rejects:
-                for rows in _ahead(sheet, self.chunk):
-                    with self.database.transaction() as session:
-                        taken = self.kind.write(session, rows, self.programme, self.clock())
-                        _put_aside(rejects, sheet, taken)
-                        at = imports.note_progress(session, at, name, len(rows), taken, rejects.tell())
+                for rows in read(at.rows):
+                    taken, at = _again(lambda rows=rows, at=at, end=rejects.tell(): self._write(
+                        rows, at, sheet, rejects, end))
                     errors += [error for _, error in _in_order(taken)][:SHOWN - len(errors)]
-                    gc.collect(0)
-                    step()
                 with self.database.transaction() as session:
                     at = imports.note_progress(session, at, name, 0, Taken(), at.rejected_bytes, self.clock())
         else:
@@ -138,14 +153,23 @@ class Import:
         report.rejected, report.errors = at.rejected, errors
         report.rejected_file = self.rejected_path if at.rejected else None
 
+    def _write(self, rows: list[Row[Any]], at: Progress, sheet: Sheet[Any], rejects: IO[bytes],
+               end: int) -> tuple[Taken, Progress]:
+        """Write a chunk, its refused rows from `end` of their file on, and how far the file is."""
+        rejects.seek(end)
+        rejects.truncate()
+        with self.database.transaction() as session:
+            taken = self.kind.write(session, rows, self.programme, self.clock())
+            _put_aside(rejects, sheet, taken)
+            return taken, imports.note_progress(session, at, self.path.name, len(rows), taken, rejects.tell())
 
-def _ahead(sheet: Sheet[Any], size: int) -> Iterator[list[Row[Any]]]:
-    """The chunks of a sheet, the next one read while the database works on this one."""
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(sheet.chunk, size)
-        while rows := coming.result():
-            coming = reader.submit(sheet.chunk, size)
-            yield rows
+
+def _again(work: Callable[[], Done]) -> Done:
+    """Do a chunk's transaction, and again where another writer was in the way: it then finds what that one stored."""
+    retrying = Retrying(stop=stop_after_attempt(TRIES), wait=wait_random_exponential(0.05, max=1), reraise=True,
+                        retry=retry_if_exception(lambda error: isinstance(error, IntegrityError)
+                                                 or is_transient(error)))
+    return retrying(work)
 
 
 @contextmanager
@@ -161,7 +185,7 @@ def _without_cycles() -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[IO[str], IO[bytes], str]]:
+def opened(path: Path) -> Iterator[tuple[TextIOWrapper, IO[bytes], str]]:
     """The file as text, the bytes below it, and the digest of its content; UTF-8, or GB18030 as Excel writes it."""
     digest, decoder, encoding = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), "utf-8-sig"
     with path.open("rb") as raw:
@@ -173,8 +197,7 @@ def opened(path: Path) -> Iterator[tuple[IO[str], IO[bytes], str]]:
                 except UnicodeDecodeError:
                     encoding = "gb18030"
         raw.seek(0)
-        # What is neither comes as lone surrogates, which refuse their row alone.
-        with io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape", newline="") as lines:
+        with decoded(raw, encoding) as lines:
             yield lines, raw, digest.hexdigest()
 
 

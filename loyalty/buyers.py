@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from loyalty.customers import Identity, find_many, resolve
+from loyalty.bulk import BULK
+from loyalty.customers import Identity, find_many, make, name_many
 from loyalty.tables import MemberIdentity, MergeProposal
 from loyalty.writing import insert_new
 
@@ -29,24 +30,38 @@ def buyers(session: Session, named: Sequence[Named], at: datetime) -> list[int]:
     # An identity that is not known yet stands for the new person until the members are made.
     persons: dict[tuple[str, str], int | Identity] = dict(known)
     chosen: list[int | Identity] = []
-    links: list[tuple[int, Identity]] = []
-    for place, each in enumerate(named):
-        person = next((persons[identity] for identity in each.identities if identity in persons), None)
-        if person is None:
-            person = persons[each.identities[0]] = each.identities[0]
+    fresh: dict[Identity, int] = {}
+    foreign: list[tuple[int, Identity]] = []
+    for place, (identities, _) in enumerate(named):
+        person: int | Identity | None = None
+        for identity in identities:
+            person = persons.get(identity)
+            if person is not None:
+                break
+        else:
+            person = persons[identities[0]] = identities[0]
         chosen.append(person)
-        for identity in each.identities:
-            if persons.setdefault(identity, person) != person or identity not in known:
-                links.append((place, identity))
-    made = resolve(session, {person for person in chosen if not isinstance(person, int)}, at)
+        for identity in identities:
+            owner = persons.setdefault(identity, person)
+            if owner != person:
+                foreign.append((place, identity))
+            elif identity not in known:
+                fresh.setdefault(identity, place)
+    new = {person for person in chosen if not isinstance(person, int)}
+    made = make(session, new, at) if new else {}
     members = [person if isinstance(person, int) else made[person] for person in chosen]
-    if links:
-        _link(session, named, members, links, at)
+    links = [(place, identity) for identity, place in fresh.items() if identity not in new]
+    if foreign or len(links) < BULK:
+        _link(session, named, members, links + foreign, at)
+    else:
+        name_many(session, [(members[place], *identity, named[place].evidence) for place, identity in links], at)
     return members
 
 
 def _link(session: Session, named: Sequence[Named], members: Sequence[int], links: Sequence[tuple[int, Identity]],
           at: datetime) -> None:
+    if not links:
+        return
     rows = [{"member_id": members[place], "kind": identity.kind, "value": identity.value,
              "evidence": named[place].evidence, "created_at": at} for place, identity in links]
     insert_new(session, MemberIdentity, rows, ["id"])

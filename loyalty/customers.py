@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NamedTuple
@@ -11,6 +12,7 @@ from pydantic import Field
 from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
+from loyalty.bulk import BULK, cell_of_moments, load, next_ids
 from loyalty.errors import IdentityTaken, UnknownMember
 from loyalty.storage import among
 from loyalty.tables import Member, MemberIdentity, MergeProposal, table_of
@@ -21,8 +23,12 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 
 
 # Statements that every batch of messages sends are built once: building one costs more than running it.
-_BY_IDENTITY = select(MemberIdentity.kind, MemberIdentity.value, MemberIdentity.member_id).where(
-    among(MemberIdentity.kind, "kinds"), among(MemberIdentity.value, "values"))
+_NAMES = table_of(MemberIdentity).c
+_BY_IDENTITY = select(_NAMES.kind, _NAMES.value, _NAMES.member_id).where(
+    among(_NAMES.kind, "kinds"), among(_NAMES.value, "values"))
+_BY_VALUE = select(_NAMES.kind, _NAMES.value, _NAMES.member_id).where(
+    _NAMES.kind == bindparam("kind"), among(_NAMES.value, "values"))
+_MADE = ("member_id", "kind", "value", "evidence", "created_at")
 _PROFILES = select(Member.id, Member.name, Member.joined_at, Member.opted_out_at, Member.tier).where(
     among(Member.id, "ids"))
 _OF_KIND = (
@@ -54,10 +60,18 @@ def find_many(session: Session, identities: Collection[tuple[str, str]]) -> dict
     """Member id of every identity that is known; the others are left out."""
     if not identities:
         return {}
-    wanted = {(kind, value) for kind, value in identities}
-    sides = {"kinds": sorted({kind for kind, _ in wanted}), "values": sorted({value for _, value in wanted})}
-    rows = session.execute(_BY_IDENTITY, sides)
-    return {(kind, value): member_id for kind, value, member_id in rows if (kind, value) in wanted}
+    wanted = set(identities)
+    values: dict[str, list[str]] = defaultdict(list)
+    for kind, value in wanted:
+        values[kind].append(value)
+    if len(wanted) < BULK:
+        every = sorted({value for theirs in values.values() for value in theirs})
+        rows = session.execute(_BY_IDENTITY, {"kinds": sorted(values), "values": every}).all()
+        return {(kind, value): member_id for kind, value, member_id in rows if (kind, value) in wanted}
+    # Kinds times values would be looked for, most of them nowhere.
+    return {(kind, value): member_id for of_kind in sorted(values)
+            for kind, value, member_id in session.execute(
+                _BY_VALUE, {"kind": of_kind, "values": sorted(values[of_kind])}).all()}
 
 
 def find(session: Session, kind: str, value: str) -> int | None:
@@ -68,9 +82,22 @@ def find(session: Session, kind: str, value: str) -> int | None:
 def resolve(session: Session, identities: Collection[tuple[str, str]], at: datetime) -> dict[tuple[str, str], int]:
     """Member id of every identity; unknown ones become a new member each, also when two processes meet."""
     known = find_many(session, identities)
-    missing = sorted({(kind, value) for kind, value in identities} - known.keys())
-    if not missing:
-        return known
+    missing = {(kind, value) for kind, value in identities} - known.keys()
+    return known | make(session, missing, at) if missing else known
+
+
+def make(session: Session, missing: Collection[tuple[str, str]], at: datetime) -> dict[tuple[str, str], int]:
+    """A new member for each of these identities, nobody's until now; who made one meanwhile has made it.
+
+    From BULK of them on, IntegrityError where somebody made one meanwhile.
+    """
+    missing = sorted(missing)
+    if len(missing) >= BULK:
+        ids, now = next_ids(session, Member, len(missing)), cell_of_moments(session)(at)
+        load(session, Member, ("id", "created_at"), [(id, now) for id in ids])
+        load(session, MemberIdentity, _MADE, [(id, kind, value, "first seen", now)
+                                              for id, (kind, value) in zip(ids, missing, strict=True)])
+        return dict(zip(missing, ids, strict=True))
     fresh = insert_new(session, Member, [{"created_at": at}] * len(missing), ["id"])
     rows = [_identity_row(row.id, kind, value, "first seen", at)
             for row, (kind, value) in zip(fresh, missing, strict=True)]
@@ -78,8 +105,14 @@ def resolve(session: Session, identities: Collection[tuple[str, str]], at: datet
     if len(made) < len(rows):
         used = {row.member_id for row in made}
         session.execute(delete(table_of(Member)).where(Member.id.in_([row.id for row in fresh if row.id not in used])))
-        return known | find_many(session, missing)
-    return known | {(row.kind, row.value): row.member_id for row in made}
+        return find_many(session, missing)
+    return {(row.kind, row.value): row.member_id for row in made}
+
+
+def name_many(session: Session, rows: Sequence[tuple[int, str, str, str]], at: datetime) -> None:
+    """Give members names that nobody has, each with its evidence; IntegrityError where one was taken meanwhile."""
+    now = cell_of_moments(session)(at)
+    load(session, MemberIdentity, _MADE, [(*row, now) for row in rows])
 
 
 def attach(session: Session, member_id: int, kind: str, value: str, evidence: str, at: datetime) -> None:

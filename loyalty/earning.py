@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import GROWTH
 from loyalty.birthdays import birthdays
 from loyalty.budgets import Allowance
-from loyalty.customers import profiles
 from loyalty.programme import Programme
 from loyalty.rulebook import OrderFacts, Share
 from loyalty.rules import BASE
 from loyalty.storage import among
-from loyalty.tables import PurchaseSummary
+from loyalty.tables import Member, PurchaseSummary, table_of
 from loyalty.tier_figures import Figures, figures
 from loyalty.tiers import Step, counted_from, reach, settle_due, write_steps
 
-_BOUGHT = select(PurchaseSummary.member_id, PurchaseSummary.orders, PurchaseSummary.amount_fen).where(
-    among(PurchaseSummary.member_id, "members"))
+_MEMBERS, _SUMMARIES = table_of(Member), table_of(PurchaseSummary)
+_BUYERS = (
+    select(_MEMBERS.c.id, _MEMBERS.c.tier, func.coalesce(_SUMMARIES.c.orders, 0),
+           func.coalesce(_SUMMARIES.c.amount_fen, 0))
+    .select_from(_MEMBERS.outerjoin(_SUMMARIES, _SUMMARIES.c.member_id == _MEMBERS.c.id))
+    .where(among(_MEMBERS.c.id, "members"))
+)
+_NEVER = 1 << 62
 
 
 def points_for(programme: Programme, amount_fen: int, tier_id: str | None) -> int:
@@ -39,18 +43,15 @@ def points_for_many(programme: Programme, orders: Sequence[OrderFacts]) -> list[
     return [sum(share.amount for share in shares(order) if share.asset == "points") for order in orders]
 
 
-class Bought(NamedTuple):
-    """Orders and fen of a member so far."""
-
-    orders: int
-    amount_fen: int
-
-
 @dataclass(slots=True)
 class _Buyer:
+    """What a buyer has bought so far, and what of it counts for a tier."""
+
     tier: str | None
-    bought: Bought
-    held: Figures
+    orders: int
+    amount_fen: int
+    held_fen: int
+    growth: int
     birthday: tuple[int, int] | None
 
 
@@ -62,13 +63,14 @@ class Earner:
         self.session, self.programme, self.at, self.steps = session, programme, at, list[Step]()
         self._book, self._counted_from = programme.rulebook, counted_from(programme, at)
         settle_due(session, programme, member_ids, at)
-        people = profiles(session, member_ids)
-        bought = {row.member_id: Bought(row.orders, row.amount_fen)
-                  for row in session.execute(_BOUGHT, {"members": sorted(member_ids)})}
-        held = figures(session, programme, member_ids, at) if programme.tiers else {}
         born = birthdays(session, member_ids) if self._book.asks_birthday else {}
-        self._buyers = {id: _Buyer(people[id].tier, bought.get(id, Bought(0, 0)), held.get(id, Figures(0, 0)),
-                                   born.get(id)) for id in member_ids}
+        self._buyers = {id: _Buyer(tier, orders, fen, fen, 0, born.get(id)) for id, tier, orders, fen in
+                        session.execute(_BUYERS, {"members": sorted(member_ids)}).all()}
+        if programme.tiers and (self._counted_from or any(tier.from_growth is not None for tier in programme.tiers)):
+            for id, held in figures(session, programme, member_ids, at).items():
+                self._buyers[id].held_fen, self._buyers[id].growth = held
+        self._above = {None if tier is None else tier.id: _least(programme, tier.id if tier else None)
+                       for tier in (None, *programme.tiers)}
         open_now = {id for id in self._book.budgeted
                     if (campaign := programme.campaign(id)) and any(campaign.is_open(moment) for moment in paid)}
         self.allowance = Allowance(session, programme, at)
@@ -79,11 +81,16 @@ class Earner:
         """What the order gives after caps and budgets; the buyer counts it, and may reach a tier by it."""
         buyer = self._buyers[member_id]
         order.tier, order.birthday = buyer.tier, buyer.birthday
-        order.orders_before, order.paid_before_fen = buyer.bought
-        shares = [share if share.rule_id == BASE else self._allowed(member_id, share, order, order_key)
-                  for share in self._book.shares(order)]
-        given = [share for share in shares if share.amount]
-        self._count(member_id, buyer, order, sum(share.amount for share in given if share.asset == GROWTH))
+        order.orders_before, order.paid_before_fen = buyer.orders, buyer.amount_fen
+        given = []
+        for share in self._book.shares(order):
+            if share.rule_id != BASE:
+                share = self._allowed(member_id, share, order, order_key)
+            if share.amount:
+                given.append(share)
+                if share.asset == GROWTH:
+                    buyer.growth += share.amount
+        self._count(member_id, buyer, order)
         return given
 
     def write(self, order_ids: Mapping[int, int]) -> None:
@@ -97,11 +104,22 @@ class Earner:
                                        self._book.day_of(order), order_key=order_key)
         return share._replace(amount=gains[0][1] if gains else 0)
 
-    def _count(self, member_id: int, buyer: _Buyer, order: OrderFacts, growth: int) -> None:
-        buyer.bought = Bought(buyer.bought.orders + 1, buyer.bought.amount_fen + order.amount_fen)
-        counts = self._counted_from is None or order.paid_at > self._counted_from
-        buyer.held = Figures(buyer.held.amount_fen + (order.amount_fen if counts else 0), buyer.held.growth + growth)
-        step = reach(self.programme, member_id, buyer.tier, buyer.held, self.at)
+    def _count(self, member_id: int, buyer: _Buyer, order: OrderFacts) -> None:
+        buyer.orders += 1
+        buyer.amount_fen += order.amount_fen
+        if self._counted_from is None or order.paid_at > self._counted_from:
+            buyer.held_fen += order.amount_fen
+        least_fen, least_growth = self._above.get(buyer.tier) or self._above[None]
+        if buyer.held_fen < least_fen and buyer.growth < least_growth:
+            return
+        step = reach(self.programme, member_id, buyer.tier, Figures(buyer.held_fen, buyer.growth), self.at)
         if step is not None:
             buyer.tier = step.new_tier
             self.steps.append(step)
+
+
+def _least(programme: Programme, tier_id: str | None) -> tuple[int, int]:
+    """The fen and the growth below which no tier above this one is reached."""
+    above = programme.tiers[programme.tier_rank(tier_id) + 1:]
+    return (min([tier.from_amount_fen for tier in above], default=_NEVER),
+            min([tier.from_growth for tier in above if tier.from_growth is not None], default=_NEVER))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,7 +28,7 @@ from loyalty.import_columns import (
     truth_of,
     whole_of,
 )
-from loyalty.orders import Item, OrderIn
+from loyalty.orders import Item, OrderIn, Ready, ready
 
 T = TypeVar("T")
 _ORDER, _ITEMS = TypeAdapter(OrderIn), TypeAdapter(tuple[Item, ...])
@@ -51,8 +51,7 @@ class MemberIn:
     points_until: date | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Row(Generic[T]):
+class Row(NamedTuple, Generic[T]):
     """A line of the file with its cells: what they mean, or what is wrong with them."""
 
     line: int
@@ -120,10 +119,10 @@ class Sheet(Generic[T]):
         return Row(line, cells, None, RowError(line, self.header.called(column), what, mend))
 
 
-def orders_in(lines: Iterable[str], identifier: Identifier, zone: ZoneInfo, source: str = "") -> Sheet[OrderIn]:
+def orders_in(lines: Iterable[str], identifier: Identifier, zone: ZoneInfo, source: str = "") -> Sheet[Ready]:
     """The orders of a file; `source` is whose they are where no column says it."""
 
-    def parser(header: Header) -> Callable[[list[str]], OrderIn]:
+    def parser(header: Header) -> Callable[[list[str]], Ready]:
         header.need("external_id")
         header.need("paid_at")
         header.need("amount", "amount_fen")
@@ -140,21 +139,21 @@ def members_in(lines: Iterable[str], identifier: Identifier, zone: ZoneInfo, sou
 
 
 def _order_parser(header: Header, identifier: Identifier, zone: ZoneInfo,
-                  source: str) -> Callable[[list[str]], OrderIn]:
+                  source: str) -> Callable[[list[str]], Ready]:
     at, names = header.place, _identities(header, identifier)
     number, paid, in_fen = at["external_id"], at["paid_at"], at.get("amount_fen")
     amount, shop, whose = at.get("amount", -1), at.get("shop"), at.get("source")
     items = _item_reader(header)
     validate = _ORDER.validate_python
 
-    def parse(cells: list[str]) -> OrderIn:
+    def parse(cells: list[str]) -> Ready:
         fen = fen_of(cells[amount].strip()) if in_fen is None else whole_of(cells[in_fen].strip(), "amount_fen")
-        return validate({
+        return ready(validate({
             "source": (cells[whose].strip() if whose is not None else "") or source,
             "external_id": cells[number].strip(), "identities": names(cells),
             "paid_at": moment_of(cells[paid].strip(), "paid_at", zone), "amount_fen": fen,
             "items": items(cells, fen), "shop": cells[shop].strip() if shop is not None else "",
-        })
+        }))
 
     return parse
 

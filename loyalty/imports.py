@@ -20,7 +20,7 @@ from loyalty.import_columns import MARKS, WHOLE_ROW, RowError
 from loyalty.import_rows import MemberIn, Row
 from loyalty.ledger import earning, post
 from loyalty.matching import Sighting, recognise
-from loyalty.orders import OrderIn, record_many
+from loyalty.orders import Ready, record_ready
 from loyalty.people_tables import ImportRun
 from loyalty.programme import Programme
 from loyalty.sources import Arrival, acquired, note_arrivals
@@ -99,10 +99,10 @@ def forget_progress(session: Session, run: Progress) -> Progress:
     return fresh
 
 
-def write_orders(session: Session, rows: Sequence[Row[OrderIn]], programme: Programme, at: datetime) -> Taken:
+def write_orders(session: Session, rows: Sequence[Row[Ready]], programme: Programme, at: datetime) -> Taken:
     """Record the orders of a chunk with all they earn; what is wrong with a row refuses that row alone."""
     taken, good = _sift(session, rows)
-    outcomes = record_many(session, [row.value for row in good if row.value], programme, at, with_balances=False)
+    outcomes = record_ready(session, [row.value for row in good if row.value], programme, at, with_balances=False)
     for row, outcome in zip(good, outcomes, strict=True):
         if outcome.error is not None:
             error = RowError(row.line, "external_id", "this order is known with other contents",
@@ -157,15 +157,13 @@ def rejected_lines(header: Sequence[str], refused: Sequence[tuple[Row[Any], RowE
 def _sift(session: Session, rows: Sequence[Row[Any]]) -> tuple[Taken, list[Row[Any]]]:
     """The rows that can be written, and those that cannot: broken, or of somebody who was forgotten."""
     taken = Taken(refused=[(row, row.error) for row in rows if row.error is not None])
-    good = [row for row in rows if row.value is not None]
-    names = {id(row): set(row.value.identities) for row in good if row.value is not None}
-    gone = erased_among(session, {name for theirs in names.values() for name in theirs})
-    if not gone:
-        return taken, good
-    for row in good:
-        if not gone.isdisjoint(names[id(row)]):
-            taken.refused.append((row, RowError(row.line, WHOLE_ROW, *_FORGOTTEN)))
-    return taken, [row for row in good if gone.isdisjoint(names[id(row)])]
+    named = [(row, row.value.identities) for row in rows if row.value is not None]
+    gone = erased_among(session, [name for _, names in named for name in names])
+    if gone:
+        taken.refused += [(row, RowError(row.line, WHOLE_ROW, *_FORGOTTEN)) for row, names in named
+                          if not gone.isdisjoint(names)]
+        named = [(row, names) for row, names in named if gone.isdisjoint(names)]
+    return taken, [row for row, _ in named]
 
 
 def _fill(session: Session, pairs: Collection[tuple[int, MemberIn]], at: datetime) -> None:

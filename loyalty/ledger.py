@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,25 +9,14 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, aliased
 
 from loyalty.accounts import AVAILABLE, AccountName, lock_accounts
+from loyalty.earnings import Gain, earn_many
 from loyalty.errors import UnknownTransfer
 from loyalty.movements import Movement, Posted, earning, holding, lapsing, releasing, settling, spending
-from loyalty.posting import Batch, post_one
+from loyalty.posting import post
 from loyalty.tables import Account, Hold, Lot, LotUse, Transfer
 
-__all__ = ["Movement", "Posted", "earn", "earning", "expire_due", "hold", "holding", "post", "release",
-           "release_due_holds", "reverse", "settle", "spend", "spending"]
-
-
-def post(session: Session, transfers: Sequence[Movement], at: datetime) -> list[Posted]:
-    """Post a batch, answers in the order asked; a refused row carries its `error`, the others go through.
-
-    Locks the members' balance rows in account-id order. Rows are decided one after the other: a row sees what the
-    ones before it did. Raises KeyReused for the whole batch only where another body took a key in the same moment:
-    then roll the transaction back, the retry answers by row.
-    """
-    if len(transfers) == 1 and (posted := post_one(session, transfers[0], at)) is not None:
-        return [posted]
-    return Batch(session, transfers, at).run() if transfers else []
+__all__ = ["Gain", "Movement", "Posted", "earn", "earn_many", "earning", "expire_due", "hold", "holding", "post",
+           "release", "release_due_holds", "reverse", "settle", "spend", "spending"]
 
 
 def earn(session: Session, member_id: int, amount: int, *, key: str, reason: str, at: datetime, ref: str = "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -52,7 +53,7 @@ class Movement:
     def body(self) -> str:
         """Hash of what makes it the same request; dates are left out, a retry may compute them later."""
         body = [self.debit, self.credit, self.amount, self.reason, self.ref, self.pending_of, self.reverses, self.lot]
-        return hashlib.sha256(msgspec.json.encode(body)).hexdigest()
+        return _hash(body)
 
     @property
     def is_simple(self) -> bool:
@@ -80,6 +81,12 @@ def earning(member_id: int, amount: int, key: str, reason: str, ref: str = "", *
     """Programme to member, making a lot; pending before `available_from`."""
     return Movement(key, _programme(asset, ISSUED), _member(member_id, asset), amount, reason, ref,
                     expires_at=expires_at, available_from=available_from)
+
+
+def earning_body(member_id: int, amount: int, reason: str, ref: str, asset: str) -> str:
+    """The body of an earning, without building it."""
+    sides = [(PROGRAMME_OWNER, asset, ISSUED), (member_id, asset, AVAILABLE)]
+    return _hash([*sides, amount, reason, ref, None, None, None])
 
 
 def spending(member_id: int, amount: int, key: str, reason: str, ref: str = "", *,
@@ -142,3 +149,7 @@ def _member(member_id: int, asset: str, kind: str = AVAILABLE) -> AccountName:
 
 def _programme(asset: str, kind: str) -> AccountName:
     return AccountName(PROGRAMME_OWNER, asset, kind)
+
+
+def _hash(body: list[Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(body)).hexdigest()

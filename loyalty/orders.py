@@ -9,23 +9,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import AVAILABLE, POINTS, AccountName, lock_accounts, open_accounts
 from loyalty.balances import Balance, balances
+from loyalty.bulk import BULK, cell_of_moments, load, next_ids, on_sqlite
 from loyalty.buyers import Named, buyers
 from loyalty.customers import PRINTABLE, Identity
 from loyalty.days import local_day, midnight_after
 from loyalty.earning import Earner
 from loyalty.errors import KeyReused
 from loyalty.expiry import expires_at
-from loyalty.ledger import earning, post
+from loyalty.ledger import Gain, earn_many
 from loyalty.programme import Programme
 from loyalty.rulebook import OrderFacts, Share
 from loyalty.storage import among
-from loyalty.tables import Order, PurchaseSummary
+from loyalty.tables import Order, PurchaseSummary, table_of
 from loyalty.writing import insert_many, upsert_many
 
 Name = Annotated[str, Field(pattern=PRINTABLE, max_length=200)]
@@ -66,6 +68,30 @@ class OrderIn(BaseModel):
     shop: Annotated[str, Field(max_length=200, exclude_if=_empty)] = ""
 
 
+class Line(NamedTuple):
+    """One line of an order that is ready."""
+
+    sku: str
+    name: str
+    quantity: int
+    amount_fen: int
+    category: str
+
+
+class Ready(NamedTuple):
+    """An order as recording needs it: checked, its body hashed, its items as JSON; travels well between processes."""
+
+    source: str
+    external_id: str
+    body: str
+    identities: tuple[Identity, ...]
+    paid_at: datetime
+    amount_fen: int
+    shop: str
+    lines: tuple[Line, ...]
+    items: str
+
+
 @dataclass(frozen=True, slots=True)
 class OrderOutcome:
     """What an order did; `new` is False where it was known, then `earned` is what it earned the first time."""
@@ -98,8 +124,20 @@ def _last_statement() -> Select[*tuple[Any, ...]]:
 
 
 _LAST = _last_statement()
-_BY_NAME = select(Order.source, Order.external_id, Order.id, Order.member_id, Order.earned, Order.body_hash).where(
-    among(Order.source, "sources"), among(Order.external_id, "numbers"))
+_ORDERS = table_of(Order).c
+_BY_NAME = select(_ORDERS.source, _ORDERS.external_id, _ORDERS.id, _ORDERS.member_id, _ORDERS.earned,
+                  _ORDERS.body_hash).where(among(_ORDERS.source, "sources"), among(_ORDERS.external_id, "numbers"))
+_COLUMNS = ("id", "source", "external_id", "body_hash", "member_id", "paid_at", "amount_fen", "items", "state",
+            "earned", "recorded_at")
+
+
+def ready(order: OrderIn) -> Ready:
+    """Make an order ready; what needs no database is done here, on whatever processor."""
+    body = hashlib.sha256(order.model_dump_json().encode()).hexdigest()
+    lines = tuple([Line(item.sku, item.name, item.quantity, item.amount_fen, item.category) for item in order.items])
+    items = msgspec.json.encode(_plain(lines)).decode() if lines else "[]"
+    return Ready(order.source, order.external_id, body, order.identities, order.paid_at.astimezone(UTC),
+                 order.amount_fen, order.shop, lines, items)
 
 
 def record(session: Session, order: OrderIn, programme: Programme, at: datetime) -> OrderOutcome:
@@ -118,24 +156,34 @@ def record_many(session: Session, orders: Sequence[OrderIn], programme: Programm
     """Record a batch as if one after the other, in a few statements; answers in the order given.
 
     An order that another body is known under carries its `error`, the others go through. Without balances an answer's
-    `balance` is 0 and the batch is faster.
+    `balance` is 0 and the batch is faster. From BULK new orders on, IntegrityError where another transaction stores one
+    of them or makes one of their buyers meanwhile: roll back and do it again.
     """
-    bodies = [hashlib.sha256(order.model_dump_json().encode()).hexdigest() for order in orders]
+    return record_ready(session, [ready(order) for order in orders], programme, at, with_balances=with_balances)
+
+
+def record_ready(session: Session, orders: Sequence[Ready], programme: Programme, at: datetime, *,
+                 with_balances: bool = True) -> list[OrderOutcome]:
+    """As record_many, of orders that were made ready before."""
     known = _known(session, orders)
     fresh = _first_of_each(orders, known)
     members = dict(zip(fresh, buyers(session, [_named(orders[place]) for place in fresh], at), strict=True))
-    if fresh and programme.rulebook.needs_lock:
+    if fresh and programme.rulebook.needs_lock and not on_sqlite(session):
         names = [AccountName(id, POINTS, AVAILABLE) for id in {*members.values()}]
         lock_accounts(session, open_accounts(session, names).values())
         known |= _known(session, [orders[place] for place in fresh])
-        fresh = [place for place in fresh if _name(orders[place]) not in known]
-    made = _store(session, orders, bodies, {place: members[place] for place in fresh}, programme, at) if fresh else {}
+        fresh = [place for place in fresh if (orders[place].source, orders[place].external_id) not in known]
+    made = _store(session, orders, {place: members[place] for place in fresh}, programme, at) if fresh else {}
     if len(made) < len(fresh):
         known |= _known(session, [orders[place] for place in fresh if place not in made])
-    known |= {_name(orders[place]): stored for place, stored in made.items()}
-    held = balances(session, {row.member_id for row in known.values()}, at) if with_balances else {}
-    return [_outcome(order, known[_name(order)], body, held, place in made)
-            for place, (order, body) in enumerate(zip(orders, bodies, strict=True))]
+    held: Mapping[int, Balance] = {}
+    if with_balances:
+        told = {row.member_id for row in known.values()} | {row.member_id for row in made.values()}
+        held = balances(session, told, at)
+    for place, stored in made.items():
+        known[orders[place].source, orders[place].external_id] = stored
+    return [_outcome(order, known[order.source, order.external_id], held, place in made)
+            for place, order in enumerate(orders)]
 
 
 def purchases(session: Session, member_ids: Collection[int], limit: int = 5) -> dict[int, tuple[Purchase, ...]]:
@@ -154,56 +202,65 @@ class _Stored(NamedTuple):
     body_hash: str
 
 
-def _known(session: Session, orders: Sequence[OrderIn]) -> dict[tuple[str, str], _Stored]:
-    wanted = {_name(order) for order in orders}
+def _known(session: Session, orders: Sequence[Ready]) -> dict[tuple[str, str], _Stored]:
+    wanted = {(order.source, order.external_id) for order in orders}
     rows = session.execute(_BY_NAME, {"sources": sorted({source for source, _ in wanted}),
                                       "numbers": sorted({number for _, number in wanted})})
     return {name: _Stored(row.id, row.member_id, row.earned, row.body_hash) for row in rows
             if (name := (row.source, row.external_id)) in wanted}
 
 
-def _first_of_each(orders: Sequence[OrderIn], known: Container[tuple[str, str]]) -> list[int]:
+def _first_of_each(orders: Sequence[Ready], known: Container[tuple[str, str]]) -> list[int]:
     """Places of the orders that are not known, the first where one stands twice."""
     first: dict[tuple[str, str], int] = {}
     for place, order in enumerate(orders):
-        if _name(order) not in known:
-            first.setdefault(_name(order), place)
+        name = (order.source, order.external_id)
+        if name not in known:
+            first.setdefault(name, place)
     return list(first.values())
 
 
-def _store(session: Session, orders: Sequence[OrderIn], bodies: Sequence[str], members: Mapping[int, int],
-           programme: Programme, at: datetime) -> dict[int, _Stored]:
+def _store(session: Session, orders: Sequence[Ready], members: Mapping[int, int], programme: Programme,
+           at: datetime) -> dict[int, _Stored]:
     """Store these orders of these members with all they bring; by place those that nobody stored meanwhile."""
     earner = Earner(session, programme, {*members.values()}, at, [orders[place].paid_at for place in members])
     shares = {place: earner.earn(member_id, _facts(orders[place]), place) for place, member_id in members.items()}
-    rows = {place: _order_row(orders[place], bodies[place], member_id, _sum(shares[place], POINTS), at)
-            for place, member_id in members.items()}
-    ids = {(row.source, row.external_id): row.id
-           for row in insert_many(session, Order, [*rows.values()], ["id", "source", "external_id"])}
-    made = {place: _Stored(ids[name], member_id, _sum(shares[place], POINTS), bodies[place])
-            for place, member_id in members.items() if (name := _name(orders[place])) in ids}
+    sold = [(orders[place], member_id, _sum(shares[place], POINTS)) for place, member_id in members.items()]
+    ids = _insert(session, sold, at)
+    made = {place: _Stored(id, member_id, earned, order.body)
+            for place, id, (order, member_id, earned) in zip(members, ids, sold, strict=True) if id is not None}
     _post(session, [(orders[place], stored.member_id, shares[place]) for place, stored in made.items()], programme, at)
-    _keep_summaries(session, [(stored.member_id, orders[place], rows[place]["items"])
-                              for place, stored in made.items()])
+    _keep_summaries(session, [(stored.member_id, orders[place]) for place, stored in made.items()])
     earner.write({place: stored.id for place, stored in made.items()})
     return made
 
 
-def _post(session: Session, earned: Sequence[tuple[OrderIn, int, Sequence[Share]]], programme: Programme,
+def _insert(session: Session, sold: Sequence[tuple[Ready, int, int]], at: datetime) -> list[int | None]:
+    """Ids of the orders in the order given, none where somebody else stored one meanwhile."""
+    if len(sold) >= BULK:
+        cell = cell_of_moments(session)
+        now, ids = cell(at), next_ids(session, Order, len(sold))
+        rows = [(id, order.source, order.external_id, order.body, member_id, cell(order.paid_at), order.amount_fen,
+                 order.items, "paid", earned, now) for id, (order, member_id, earned) in zip(ids, sold, strict=True)]
+        load(session, Order, _COLUMNS, rows)
+        return [*ids]
+    made = {(row.source, row.external_id): row.id for row in insert_many(
+        session, Order, [_order_row(*each, at) for each in sold], ["id", "source", "external_id"])}
+    return [made.get((order.source, order.external_id)) for order, _, _ in sold]
+
+
+def _post(session: Session, earned: Sequence[tuple[Ready, int, Sequence[Share]]], programme: Programme,
           at: datetime) -> None:
     lapse, days = expires_at(programme, at), programme.earning.pending_days
     free = midnight_after(local_day(at, programme.zone) + timedelta(days=days - 1), programme.zone) if days else None
-    movements = []
+    gains = []
     for order, member_id, shares in earned:
         key = f"order:{order.source}:{order.external_id}"
-        for asset in dict.fromkeys(share.asset for share in shares):
+        for asset in dict.fromkeys([share.asset for share in shares]):
             of_points = asset == POINTS
-            movements.append(earning(
-                member_id, _sum(shares, asset), key if of_points else f"{key}:{asset}", "order", order.external_id,
-                expires_at=lapse if of_points else None, available_from=free if of_points else None, asset=asset))
-    for posted in post(session, movements, at):
-        if posted.error is not None:
-            raise posted.error
+            gains.append(Gain(member_id, _sum(shares, asset), key if of_points else f"{key}:{asset}",
+                              order.external_id, asset, lapse if of_points else None, free if of_points else None))
+    earn_many(session, gains, "order", at)
 
 
 _SUMMING = {
@@ -215,50 +272,58 @@ _SUMMING = {
 }
 
 
-def _keep_summaries(session: Session, bought: Sequence[tuple[int, OrderIn, list[dict[str, Any]]]]) -> None:
+def _keep_summaries(session: Session, bought: Sequence[tuple[int, Ready]]) -> None:
     """Add the orders to the summary of their members: one row each, whatever order they came in."""
     rows: dict[int, dict[str, Any]] = {}
-    for member_id, order, items in bought:
-        row = rows.setdefault(member_id, {"member_id": member_id, "first_at": order.paid_at, "last_at": order.paid_at,
-                                          "orders": 0, "amount_fen": 0, "last_items": []})
-        row["orders"], row["amount_fen"] = row["orders"] + 1, row["amount_fen"] + order.amount_fen
-        row["first_at"] = min(row["first_at"], order.paid_at)
-        if order.paid_at >= row["last_at"]:
-            row["last_at"], row["last_items"] = order.paid_at, items
+    last: dict[int, Ready] = {}
+    for member_id, order in bought:
+        paid_at = order.paid_at
+        row = rows.get(member_id)
+        if row is None:
+            rows[member_id] = {"member_id": member_id, "first_at": paid_at, "last_at": paid_at, "orders": 1,
+                               "amount_fen": order.amount_fen, "last_items": None}
+            last[member_id] = order
+            continue
+        row["orders"] += 1
+        row["amount_fen"] += order.amount_fen
+        if paid_at < row["first_at"]:
+            row["first_at"] = paid_at
+        if paid_at >= row["last_at"]:
+            row["last_at"], last[member_id] = paid_at, order
+    for member_id, row in rows.items():
+        row["last_items"] = msgspec.Raw(last[member_id].items.encode())
     if rows:
         upsert_many(session, PurchaseSummary, [rows[id] for id in sorted(rows)], "member_id", _SUMMING)
 
 
-def _outcome(order: OrderIn, stored: _Stored, body: str, held: Mapping[int, Balance], new: bool) -> OrderOutcome:
-    error = None if stored.body_hash == body else KeyReused("/".join(_name(order)), stored.body_hash, body)
+def _outcome(order: Ready, stored: _Stored, held: Mapping[int, Balance], new: bool) -> OrderOutcome:
+    error = None
+    if stored.body_hash != order.body:
+        error = KeyReused(f"{order.source}/{order.external_id}", stored.body_hash, order.body)
     balance = held[stored.member_id].available if held else 0
     return OrderOutcome(stored.id, stored.member_id, stored.earned, balance, new and error is None, error)
 
 
-def _name(order: OrderIn) -> tuple[str, str]:
-    return order.source, order.external_id
-
-
-def _named(order: OrderIn) -> Named:
+def _named(order: Ready) -> Named:
     return Named(order.identities, f"order {order.source}/{order.external_id}")
 
 
-def _facts(order: OrderIn) -> OrderFacts:
-    return OrderFacts(order.amount_fen, order.paid_at, order.source, order.shop, order.items)
+def _facts(order: Ready) -> OrderFacts:
+    return OrderFacts(order.amount_fen, order.paid_at, order.source, order.shop, order.lines)
 
 
 def _sum(shares: Sequence[Share], asset: str) -> int:
-    return sum(share.amount for share in shares if share.asset == asset)
+    return sum([share.amount for share in shares if share.asset == asset])
 
 
-def _order_row(order: OrderIn, body: str, member_id: int, earned: int, at: datetime) -> dict[str, Any]:
+def _order_row(order: Ready, member_id: int, earned: int, at: datetime) -> dict[str, Any]:
     return {
-        "source": order.source, "external_id": order.external_id, "body_hash": body, "member_id": member_id,
-        "paid_at": order.paid_at, "amount_fen": order.amount_fen, "items": _plain(order.items), "state": "paid",
-        "earned": earned, "recorded_at": at,
+        "source": order.source, "external_id": order.external_id, "body_hash": order.body, "member_id": member_id,
+        "paid_at": order.paid_at, "amount_fen": order.amount_fen, "items": msgspec.Raw(order.items.encode()),
+        "state": "paid", "earned": earned, "recorded_at": at,
     }
 
 
-def _plain(items: Sequence[Item]) -> list[dict[str, Any]]:
+def _plain(items: Sequence[Line]) -> list[dict[str, Any]]:
     return [{"sku": item.sku, "name": item.name, "quantity": item.quantity, "amount_fen": item.amount_fen}
             | ({"category": item.category} if item.category else {}) for item in items]

@@ -301,6 +301,18 @@ class Batch:
         change_many(self.session, AccountBalance, "balance", deltas, adding=True)
 
 
+def post(session: Session, transfers: Sequence[Movement], at: datetime) -> list[Posted]:
+    """Post a batch, answers in the order asked; a refused row carries its `error`, the others go through.
+
+    Locks the members' balance rows in account-id order. Rows are decided one after the other: a row sees what the
+    ones before it did. Raises KeyReused for the whole batch only where another body took a key in the same moment:
+    then roll the transaction back, the retry answers by row.
+    """
+    if len(transfers) == 1 and (posted := post_one(session, transfers[0], at)) is not None:
+        return [posted]
+    return Batch(session, transfers, at).run() if transfers else []
+
+
 def post_one(session: Session, movement: Movement, at: datetime) -> Posted | None:
     """A simple movement in one round trip where the database can; none where the planner must decide."""
     if not movement.is_simple or session.get_bind().dialect.name != "postgresql" or at.tzinfo is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
@@ -53,6 +53,7 @@ class Share(NamedTuple):
     amount: int
 
 
+_EVER = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 Check = Callable[[OrderFacts], bool]
 Amount = Callable[[OrderFacts], int]
 
@@ -90,7 +91,7 @@ class RuleBook:
     def shares(self, order: OrderFacts) -> list[Share]:
         """What each rule gives for this order, highest priority first, cut to the most an order gives."""
         found: list[Share] = []
-        if not self._run(self._before, order, found, set()):
+        if not self._before or not self._run(self._before, order, found, set()):
             base = self.base_points(order.amount_fen, order.tier)
             if base:
                 found.append(Share(BASE, None, "points", base))
@@ -99,8 +100,8 @@ class RuleBook:
                 if growth:
                     found.append(Share(BASE, None, "growth", growth))
             if self._after:
-                self._run(self._after, order, found, {self.by_id[share.rule_id].group for share in found
-                                                      if share.rule_id != BASE} - {None})
+                groups = {self.by_id[share.rule_id].group for share in found if share.rule_id != BASE}
+                self._run(self._after, order, found, groups - {None} if groups else groups)
         most = self.earning.most_per_order
         return found if most is None else _cut(found, most)
 
@@ -114,19 +115,26 @@ class RuleBook:
     def _run(self, rules: Sequence[_Ready], order: OrderFacts, found: list[Share], groups: set[Any]) -> bool:
         """Let these rules add what they give; whether one of them was the last to count."""
         for rule, checks, amount in rules:
-            if rule.group in groups or not all(check(order) for check in checks):
+            if rule.group in groups:
                 continue
-            gives = amount(order)
-            if rule.most_per_order is not None:
-                gives = min(gives, rule.most_per_order)
-            if not gives:
-                continue
-            found.append(Share(rule.id, rule.campaign, rule.asset, gives))
-            if rule.last:
-                return True
-            if rule.group is not None:
-                groups.add(rule.group)
+            for check in checks:
+                if not check(order):
+                    break
+            else:
+                if self._give(rule, amount(order), found, groups):
+                    return True
         return False
+
+    def _give(self, rule: Rule, gives: int, found: list[Share], groups: set[Any]) -> bool:
+        """Add what a rule gives; whether it was the last to count."""
+        if rule.most_per_order is not None:
+            gives = min(gives, rule.most_per_order)
+        if not gives:
+            return False
+        found.append(Share(rule.id, rule.campaign, rule.asset, gives))
+        if rule.group is not None:
+            groups.add(rule.group)
+        return rule.last
 
     def _ready(self, rule: Rule) -> _Ready:
         return _Ready(rule, tuple(self._checks(rule)), self._amount(rule))
@@ -136,7 +144,8 @@ class RuleBook:
         checks: list[Check] = []
         campaign = self._campaigns.get(rule.campaign) if rule.campaign else None
         if campaign is not None and (campaign.open_from or campaign.open_to):
-            checks.append(lambda order: campaign.is_open(order.paid_at))
+            opens, closes = campaign.open_from or _EVER[0], campaign.open_to or _EVER[1]
+            checks.append(lambda order: opens <= order.paid_at < closes)
         if rule.first_order:
             checks.append(lambda order: order.orders_before == 0)
         if rule.sources:
@@ -155,7 +164,8 @@ class RuleBook:
             checks.append(lambda order: matching(order)[1] > 0)
         if rule.birthday:
             span = rule.birthday
-            checks.append(lambda order: in_birthday(order.birthday, self.day_of(order), span))
+            checks.append(lambda order: order.birthday is not None
+                          and in_birthday(order.birthday, self.day_of(order), span))
         if rule.when is not None:
             condition = Condition(rule.when, ORDER_FACTS)
             checks.append(lambda order: condition.holds(self._facts(order)))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -83,7 +83,7 @@ class _Many(TypeDecorator[list[Any]]):
     def process_bind_param(self, value: Collection[Any] | None, dialect: Dialect) -> Any:
         """The values in the form the dialect takes."""
         values = list(value or ())
-        return values if dialect.name == "postgresql" else json.dumps(values, ensure_ascii=False)
+        return values if dialect.name == "postgresql" else msgspec.json.encode(values).decode()
 
     def _is_number(self) -> bool:
         return isinstance(self.item, Integer | BigInteger) or self.item.python_type is int

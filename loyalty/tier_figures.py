@@ -88,4 +88,4 @@ def figures_between(session: Session, member_ids: Collection[int], since: dateti
 
 
 def _by_member(session: Session, statement: Select[int, int], of: Mapping[str, object]) -> dict[int, int]:
-    return {row[0]: row[1] for row in session.execute(statement, of)}
+    return {row[0]: row[1] for row in session.execute(statement, of).all()}
