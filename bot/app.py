@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from bot.adapters import Adapters
 from bot.api.routes import add_routes
 from bot.brands import BrandHolder
-from bot.cache import Cache, LocalCache
+from bot.cache import INBOX, OUTBOX, PULL, TICK, Cache, LocalCache
 from bot.callbacks import add_callback_routes
 from bot.clock import Clock, system_clock
 from bot.database import Database
@@ -28,6 +28,7 @@ from bot.metrics import CallbackMetrics
 from bot.pulls import Puller, readers_of
 from bot.rosters import Rosters
 from bot.schema import check_schema
+from bot.second_opinion import SecondOpinion
 from bot.sending import Gateways
 from bot.settings import Settings
 from bot.short_way import ShortWaySite
@@ -40,15 +41,13 @@ from bot.wecom.callback import WeComCallbacks
 from bot.wecom.gateway import AiohttpTransport, wecom_gateway
 from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
-from handlers.followup import sop
+from handlers.followup import lateness, sop
 from handlers.talk.outbox import Leased
 from loyalty.rewards import sync_stock
 
 PARTS: Final = ("web", "work", "deliver", "tick")
 FOLLOW_S: Final = 2.0
 """How soon a model that was promoted or rolled back is taken up, in every process."""
-INBOX, OUTBOX, PULL = "inbox", "outbox", "pull"
-"""The wake-up channels between the parts."""
 log = structlog.get_logger("bot.app")
 
 
@@ -63,6 +62,7 @@ class Service:
         self._tasks: list[asyncio.Task[None]] = []
         self._published: set[asyncio.Task[None]] = set()
         self._runner: web.AppRunner | None = None
+        self._second: SecondOpinion | None = None
 
     async def start(self) -> None:
         """Start the parts; raises `SchemaError` on an old schema, OSError when the port is taken."""
@@ -74,6 +74,8 @@ class Service:
         self._metrics = DeliveryMetrics(self.registry)
         self._work_metrics = WorkMetrics(self.registry, self._metrics.alarm)
         self._gateways = self._build_gateways()
+        if self.settings.second_opinion.url:
+            self._second = SecondOpinion(self.settings.second_opinion, self.cache, self.clock, self._work_metrics)
         self._intake = Intake(self.database, self.clock, self._stored)
         if "web" in self.parts:
             await self._start_web()
@@ -94,6 +96,8 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, *self._published, return_exceptions=True)
         await self._transport.close()
+        if self._second is not None:
+            await self._second.close()
         await self.cache.close()
         self.database.dispose()
         log.info("stopped")
@@ -108,13 +112,15 @@ class Service:
         settings, clock = self.settings, self.clock
         if "work" in self.parts:
             worker = Worker(
-                self.database, self.brand, settings.work, clock, self._work_metrics, lambda: self._wake(OUTBOX)
-            )
+                self.database, self.brand, settings.work, clock, self._work_metrics, lambda: self._wake(OUTBOX, TICK),
+                self._second,
+            )  # fmt: skip
             loops.append(("work", worker.run(self.cache.subscribe(INBOX))))
         if "deliver" in self.parts:
             deliverer = Deliverer(
                 self.database, self._gateways, self.cache, settings.deliver, clock,
                 self.cache.subscribe(OUTBOX), self._metrics, withdrawn,
+                put_off=lambda session, rows, now: lateness.put_off(session, rows, self.brand(), now),
             )  # fmt: skip
             readers = readers_of(settings, self._gateways.wecom, self._transport, self._metrics)
             puller = Puller(self.database, readers, self.cache, settings.deliver, clock, self._metrics)
@@ -128,7 +134,7 @@ class Service:
             loops.append(("webhooks", webhooks.run()))
         if "tick" in self.parts:
             ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX))
-            loops.append(("tick", ticker.run()))
+            loops.append(("tick", ticker.run(self.cache.subscribe(TICK))))
         return loops
 
     async def _start_web(self) -> None:
@@ -148,7 +154,10 @@ class Service:
         keys = {name: key.get_secret_value() for name, key in settings.api.api_keys.items()}
         limit = settings.api.requests_per_s
         secret = settings.identity.secret.get_secret_value()
-        add_routes(app, self.database, lambda: self.brand().programme, keys, self.clock, self.cache, limit, secret)
+        add_routes(
+            app, self.database, lambda: self.brand().programme, keys, self.clock, self.cache, limit, secret,
+            lambda: self._wake(TICK),
+        )  # fmt: skip
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
@@ -210,9 +219,10 @@ class Service:
         if sources:
             self._wake(PULL)
 
-    def _wake(self, channel: str) -> None:
+    def _wake(self, *channels: str) -> None:
         """Call whoever waits on a channel, from any thread; one call under way a channel is enough."""
-        self._loop.call_soon_threadsafe(self._publish, channel)
+        for channel in channels:
+            self._loop.call_soon_threadsafe(self._publish, channel)
 
     def _publish(self, channel: str) -> None:
         if any(task.get_name() == channel for task in self._published):

@@ -19,7 +19,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as UnreadableVariable
 
 AesKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{43}$")]
-SECRET_KEYS = ("secret", "token", "aes_key", "api_keys", "private_keys")
+SECRET_KEYS = ("secret", "token", "aes_key", "api_key", "api_keys", "private_keys")
 
 
 class SettingsError(Exception):
@@ -194,6 +194,24 @@ class Training(_Section):
     """How many more false triggers per 1,000 none-messages in groups are let pass."""
 
 
+class SecondOpinion(_Section):
+    """A second opinion on messages that leave the classifier unsure, in private chats; off without an address."""
+
+    url: str = Field(default="", pattern=r"^(https?://[^\s@]+)?$")
+    """An OpenAI-compatible service, such as http://127.0.0.1:11434/v1."""
+    model: str = ""
+    api_key: SecretStr = SecretStr("")
+    timeout_s: float = Field(default=1.5, gt=0, le=10)
+    """How long such a message may wait in all; nobody else waits for it."""
+    per_day: int = Field(default=1000, ge=0)
+
+    @model_validator(mode="after")
+    def _names_a_model(self) -> SecondOpinion:
+        if self.url and not self.model:
+            raise ValueError("an address and no model; set HUITOU_SECOND_OPINION__MODEL")
+        return self
+
+
 class Paths(_Section):
     """Where configuration and models live."""
 
@@ -225,6 +243,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     identity: Identity = Identity()
     training: Training = Training()
+    second_opinion: SecondOpinion = SecondOpinion()
     paths: Paths = Paths()
     log: Log = Log()
 

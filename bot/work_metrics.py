@@ -23,6 +23,15 @@ class WorkMetrics:
         self._seconds = Histogram("batch_seconds", "One batch, commit included", registry=registry, buckets=FAST_S)
         self._sizes = Histogram("batch_size", "Messages a batch", registry=registry, buckets=BATCHES)
         self._depth = Gauge("queue_depth", "Rows by queue and state", ["queue", "state"], registry=registry)
+        self._opinions = Counter(
+            "second_opinions", "Second opinions by what came of them", ["outcome"], registry=registry
+        )
+        self._opinion_seconds = Histogram(
+            "second_opinion_seconds", "From the question to the answer", registry=registry, buckets=FAST_S
+        )
+        self._degraded = Counter(
+            "messages_degraded", "Messages judged by keywords because no model was at hand", registry=registry
+        )
         self.alarm = alarm
 
     def observe_work(self, messages: int, took_s: float) -> None:
@@ -42,3 +51,13 @@ class WorkMetrics:
     def set_depth(self, queue: str, state: str, rows: int) -> None:
         """How many rows of a queue are in a state."""
         self._depth.labels(queue, state).set(rows)
+
+    def count_opinion(self, outcome: str, took_s: float | None = None) -> None:
+        """One message that left the classifier unsure, and what the second opinion made of it."""
+        self._opinions.labels(outcome).inc()
+        if took_s is not None:
+            self._opinion_seconds.observe(took_s)
+
+    def count_degraded(self, messages: int) -> None:
+        """So many messages were judged without a model."""
+        self._degraded.inc(messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -14,15 +14,19 @@ import structlog
 from bot.cache import Wake
 from bot.clock import Clock, monotonic_s
 from bot.database import Database, is_transient
+from bot.second_opinion import SecondOpinion
 from bot.settings import Work
 from bot.work_metrics import WorkMetrics
 from handlers.brand import Brand
-from handlers.react import Reaction, react
+from handlers.react import Reaction, Unsettled, react
 from handlers.talk import inbox
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import SHARDS
+from intents.classifier import Verdict
 
 MAX_REST_S = 5.0
+LEASE_SLACK = timedelta(seconds=5)
+"""How much longer than its question a message is leased: time to handle it."""
 log = structlog.get_logger("bot.worker")
 
 
@@ -37,9 +41,12 @@ class Worker:
         clock: Clock,
         metrics: WorkMetrics,
         on_handled: Callable[[], None],
+        second: SecondOpinion | None = None,
     ) -> None:
         self._database, self._brand, self._settings, self._clock = database, brand, settings, clock
-        self._metrics, self._on_handled = metrics, on_handled
+        self._metrics, self._on_handled, self._second = metrics, on_handled, second
+        self._unsettled: list[Unsettled] = []
+        self._asking: set[asyncio.Task[None]] = set()
         self._lane = random.randrange(SHARDS)
         self._not_before: datetime | None = None
 
@@ -53,23 +60,32 @@ class Worker:
             with self._database.transaction() as session:
                 claimed = inbox.claim(session, self._settings.batch, now, self._lane)
                 if claimed:
-                    reaction = react(session, claimed, self._brand(), now)
+                    reaction = react(session, claimed, self._brand(), now, lease=self._lease())
         except Exception as error:
             if not claimed or is_transient(error):
                 raise
             log.warning("batch failed, one by one now", messages=len(claimed), error=str(error)[:300])
             return self._one_by_one(claimed)
         self._told(reaction)
+        self._unsettled += reaction.unsettled
         if reaction.decided:
             self._metrics.observe_work(len(reaction.decided), monotonic_s() - started)
         return len(reaction.decided)
 
     async def run(self, wake: Wake) -> None:
         """Step until cancelled; rests when there is nothing to do, and longer while the database is away."""
+        try:
+            await self._run(wake)
+        finally:
+            for task in self._asking:
+                task.cancel()  # their messages are free again when the lease is over
+
+    async def _run(self, wake: Wake) -> None:
         failures = 0
         while True:
             try:
                 taken = await asyncio.to_thread(self.step)
+                self._ask_second()
                 failures = 0
             except Exception as error:
                 failures += 1
@@ -82,6 +98,39 @@ class Worker:
                 await asyncio.sleep(min(self._settings.poll_s * 2**failures, MAX_REST_S))
             else:
                 await wake.wait(self._rest_s())
+
+    def _lease(self) -> timedelta | None:
+        """How long a message may be left for a second opinion; None where there is nobody to ask."""
+        second = self._second
+        return second.patience + LEASE_SLACK if second is not None and second.is_ready() else None
+
+    def _ask_second(self) -> None:
+        """Ask for what was left, beside the next batches: nobody else waits for it."""
+        items, self._unsettled = self._unsettled, []
+        if items:
+            task = asyncio.create_task(self._settle(items))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _settle(self, items: Sequence[Unsettled]) -> None:
+        assert self._second is not None
+        try:
+            verdicts = await self._second.ask(items, self._brand().scenarios)
+            for item in items:
+                await asyncio.to_thread(self._handle_settled, item, verdicts)
+        except Exception as error:
+            # Nothing is lost: each is free again when its lease is over, and then nobody is asked.
+            self._metrics.alarm("worker")
+            log.error("unsure messages wait for the end of their lease", error=str(error)[:300])
+        self._on_handled()
+
+    def _handle_settled(self, item: Unsettled, verdicts: Mapping[str, Verdict]) -> None:
+        try:
+            self._told(self._react_again(item.parts, verdicts))
+        except Exception as error:
+            if is_transient(error):
+                raise
+            self._one_by_one(item.parts)
 
     def _rest_s(self) -> float:
         """How long there is nothing to do: until the next look, or until a message has waited for its companions."""
@@ -122,10 +171,10 @@ class Worker:
         self._told(reaction)
         return True
 
-    def _react_again(self, items: Sequence[Claimed]) -> Reaction:
+    def _react_again(self, items: Sequence[Claimed], verdicts: Mapping[str, Verdict] | None = None) -> Reaction:
         with self._database.transaction() as session:
             again = [found for item in items if (found := inbox.claim_one(session, item.id)) is not None]
-            return react(session, again, self._brand(), self._clock()) if again else Reaction([])
+            return react(session, again, self._brand(), self._clock(), verdicts) if again else Reaction([])
 
     def _note_failure(self, item: Claimed, error: Exception) -> bool:
         """Put off or set aside; True when the messages behind it may go on."""
@@ -147,6 +196,9 @@ class Worker:
         return is_last
 
     def _told(self, reaction: Reaction) -> None:
+        if reaction.degraded:
+            self._metrics.count_degraded(reaction.degraded)
+            self._metrics.alarm("model")
         if reaction.not_before is not None:
             self._not_before = min(reaction.not_before, self._not_before or reaction.not_before)
         for item in reaction.decided:

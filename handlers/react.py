@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
@@ -24,11 +24,14 @@ from handlers.talk.inbox import Claimed
 from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.turn import OpenDialog, Turn
-from intents.classifier import Verdict
+from intents.classifier import PRIVATE_CHATS, Verdict
 from loyalty import customers
 
 NOTHING = Verdict(scenarios=(), unsure=False, reasons=(), near=(), model="", degraded=False)
 MAX_TEXT_CHARS = 4000
+MOST_UNSETTLED = 16
+"""So many messages of one batch may wait for a second opinion; the others are handled as they were understood."""
+LEASED = "waits for a second opinion"
 
 
 class Decided(NamedTuple):
@@ -40,22 +43,51 @@ class Decided(NamedTuple):
     why: str
 
 
+class Unsettled(NamedTuple):
+    """A message that leaves the classifier unsure, left for a second opinion; `names` are who its sender may be."""
+
+    message: Incoming
+    parts: tuple[Claimed, ...]
+    verdict: Verdict
+    names: tuple[str, ...]
+
+
 class Reaction(NamedTuple):
-    """What came of a batch; a message that waits for its companions is left, to be looked at again `not_before`."""
+    """What came of a batch; a message that waits for its companions is left, to be looked at again `not_before`.
+
+    `unsettled` are left as well, leased to the caller: with their verdicts they are handled in another call.
+    `degraded` counts those that were judged without a model.
+    """
 
     decided: list[Decided]
     not_before: datetime | None = None
+    unsettled: tuple[Unsettled, ...] = ()
+    degraded: int = 0
 
 
-def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datetime) -> Reaction:
-    """Handle claimed messages in order and mark them done; everything they cause is written with that mark."""
+def react(
+    session: Session,
+    claimed: Sequence[Claimed],
+    brand: Brand,
+    now: datetime,
+    verdicts: Mapping[str, Verdict] | None = None,
+    lease: timedelta | None = None,
+) -> Reaction:
+    """Handle claimed messages in order and mark them done; everything they cause is written with that mark.
+
+    `verdicts`, by message key, are taken as they are; with a `lease` the unsure ones of private chats are left.
+    """
     members = customers.resolve(session, _identities([item.message for item in claimed]), now)
     everybody = set(members.values())
     dialogs = read_dialogs(session, everybody) if everybody else {}
     talk = _Talk(members, dialogs, now)
     read = bursts.join(claimed, talk.stands_alone, brand.dialog.burst)
-    verdicts = _understand([burst.message for burst in read], brand)
+    given = verdicts or {}
+    verdicts = {**_understand([burst.message for burst in read if burst.message.key not in given], brand), **given}
     read, not_before = _leave_unfinished(session, read, verdicts, talk, brand)
+    unsettled: list[Unsettled] = []
+    if lease is not None:
+        read, unsettled = _leave_unsettled(session, read, verdicts, given, talk, now + lease)
     stage = _set_stage(session, [burst.message for burst in read], members, dialogs, verdicts, brand, now)
     decided: list[Decided] = []
     for burst in read:
@@ -75,7 +107,8 @@ def react(session: Session, claimed: Sequence[Claimed], brand: Brand, now: datet
             stage.verdicts.append(_verdict_values(part.message, member_id, NOTHING, "noted", why, now))
     stage.flush()
     inbox.finish(session, [part.id for burst in read for part in burst.parts], now)
-    return Reaction(decided, not_before)
+    degraded = sum(verdicts[burst.message.key].degraded for burst in read if burst.message.key in verdicts)
+    return Reaction(decided, not_before, tuple(unsettled), degraded)
 
 
 class _Talk(NamedTuple):
@@ -119,6 +152,44 @@ def _leave_unfinished(
     if not left:
         return read, None
     return [burst for place, burst in enumerate(read) if place not in left], min(left.values())
+
+
+def _leave_unsettled(
+    session: Session,
+    read: list[Burst],
+    verdicts: Mapping[str, Verdict],
+    given: Mapping[str, Verdict],
+    talk: _Talk,
+    until: datetime,
+) -> tuple[list[Burst], list[Unsettled]]:
+    """Lease the unsure messages of private chats, and leave whatever their senders said after them."""
+    found: dict[str, Burst] = {}
+    kept = []
+    for burst in read:
+        message = burst.message
+        verdict = verdicts.get(message.key, NOTHING)
+        if message.sender in found:
+            continue
+        if message.key not in given and verdict.unsure and len(found) < MOST_UNSETTLED and _may_ask(burst, talk):
+            found[message.sender] = burst
+        else:
+            kept.append(burst)
+    who = {sender: talk.members.get((burst.message.identity, sender)) for sender, burst in found.items()}
+    known = customers.profiles(session, [member for member in who.values() if member is not None]) if found else {}
+    unsettled = []
+    for sender, burst in found.items():
+        inbox.lease(session, burst.parts[0].id, LEASED, until)
+        member = who[sender]
+        names = (known[member].name,) if member in known and known[member].name else ()
+        unsettled.append(Unsettled(burst.message, burst.parts, verdicts[burst.message.key], (*names, sender)))
+    return kept, unsettled
+
+
+def _may_ask(burst: Burst, talk: _Talk) -> bool:
+    message = burst.message
+    is_private = message.channel in PRIVATE_CHATS and _is_from_customer(message)
+    is_first_time = all(part.is_fresh for part in burst.parts) and not message.data.get("stale")
+    return is_private and is_first_time and not talk.is_asked(message) and not _is_answer(message.text)
 
 
 def _set_stage(
@@ -246,7 +317,9 @@ def _tap(stage: Stage, message: Incoming, brand: Brand) -> tuple[str, str]:
         stage.session, data["task_id"], data["button"], message.sender, data.get("response_code", ""), brand, stage.now
     )
     stage.outgoing += asked
-    if occasion is not None and state == "dismissed":
+    if occasion is not None and state == "done":
+        stage.settled(occasion, brand)
+    if occasion is not None and state == "dismissed" and occasion.sop in brand.scenarios:
         corrections.note(
             stage.session, occasion.message_key, occasion.said, occasion.sop, False, message.sender, stage.now
         )

@@ -21,12 +21,13 @@ LANES_PER_CLAIM = 16
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message in the hands of one worker until its transaction ends."""
+    """A message in the hands of one worker until its transaction ends; fresh when nobody has had it before."""
 
     id: int
     attempts: int
     received_at: datetime
     message: Incoming
+    is_fresh: bool = True
 
 
 def store(session: Session, messages: Iterable[Incoming], now: datetime) -> int:
@@ -65,7 +66,8 @@ def claim(session: Session, limit: int, now: datetime, first_lane: int = 0) -> l
     if not lanes:
         return []
     rows = session.execute(
-        select(InboxRow.id, InboxRow.sender, InboxRow.attempts, InboxRow.due_at, InboxRow.received_at, InboxRow.body)
+        select(InboxRow.id, InboxRow.sender, InboxRow.attempts, InboxRow.due_at, InboxRow.received_at, InboxRow.body,
+               InboxRow.error.is_(None).label("is_fresh"))
         .where(InboxRow.state == WAITING, among(InboxRow.shard, lanes))
         .order_by(InboxRow.id)
         .limit(limit)
@@ -93,6 +95,15 @@ def finish(session: Session, ids: Sequence[int], now: datetime) -> None:
 def wait_for_more(session: Session, message_id: int, due_at: datetime) -> None:
     """Leave the newest message of a sender until `due_at`, or until the next one of the same sender comes."""
     session.execute(update(InboxRow).where(InboxRow.id == message_id).values(due_at=due_at))
+
+
+def lease(session: Session, message_id: int, why: str, until: datetime) -> None:
+    """Keep a message, and with it the later ones of its sender, for whoever works on it; free again `until` then."""
+    session.execute(
+        update(InboxRow)
+        .where(InboxRow.id == message_id, InboxRow.state == WAITING)
+        .values(error=why[:MAX_ERROR_CHARS], due_at=until)
+    )
 
 
 def put_off(session: Session, message_id: int, error: str, due_at: datetime) -> None:
@@ -159,16 +170,16 @@ def _lock_lanes(session: Session, first_lane: int, now: datetime) -> list[int]:
     )
 
 
-def _in_order(rows: Sequence[Row[int, str, int, datetime | None, datetime, str]], now: datetime) -> list[Claimed]:
+def _in_order(rows: Sequence[Row[int, str, int, datetime | None, datetime, str, bool]], now: datetime) -> list[Claimed]:
     held_back: set[str] = set()
     newest = {row.sender: row.id for row in rows}
     claimed = []
     for row in rows:
         is_due = row.due_at is None or row.due_at <= now
         # Left without a failed try it only waits for companions, and the next message is the one it waits for.
-        has_company = not row.attempts and row.id != newest[row.sender]
+        has_company = row.is_fresh and not row.attempts and row.id != newest[row.sender]
         if row.sender in held_back or not (is_due or has_company):
             held_back.add(row.sender)
         else:
-            claimed.append(Claimed(row.id, row.attempts, row.received_at, decode(row.body)))
+            claimed.append(Claimed(row.id, row.attempts, row.received_at, decode(row.body), row.is_fresh))
     return claimed
