@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from bot.database import Database
 from bot.settings import Work
-from bot.transcripts import Bought, Step, Transcript, messages_of
+from bot.transcripts import Bought, Person, Step, Transcript, messages_of
 from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
 from handlers import contacts
@@ -25,8 +25,9 @@ from handlers.followup import sop
 from handlers.talk import inbox, outbox
 from handlers.talk.messages import Incoming
 from handlers.talk.tables import DialogRow, InboxRow, OutboxRow, VerdictRow
-from loyalty import customers, ledger, orders
+from loyalty import customers, ledger, orders, plans, stored_value
 from loyalty.balances import balance_of
+from loyalty.expiry import expires_at
 from loyalty.rewards import sync_stock
 from loyalty.tables import Transfer
 
@@ -175,6 +176,24 @@ class Player:
                     session, member, person.points, key=f"start:{member}", reason="start", ref="",
                     at=self.now, expires_at=lapses_at,
                 )  # fmt: skip
+            self._give(session, member, person)
+
+    def _give(self, session: Session, member: int, person: Person) -> None:
+        """What a person has beside the points of now."""
+        for number, moved in enumerate(person.moved):
+            key = f"moved:{member}:{number}"
+            if moved.points > 0:
+                lapses_at = expires_at(self.brand.programme, moved.at)
+                ledger.earn(session, member, moved.points, key=key, reason="order", at=moved.at, expires_at=lapses_at)
+            else:
+                ledger.spend(session, member, -moved.points, key=key, reason="redeem", at=moved.at)
+        if person.joined:
+            customers.join(session, member, self.now)
+        if person.topped_up_yuan:
+            fen = person.topped_up_yuan * 100
+            stored_value.top_up(session, member, fen, f"start:{member}", self.brand.programme, self.now)
+        if person.plan:
+            plans.buy(session, member, person.plan, 0, f"start:{member}", self.brand.programme, self.now)
 
     def _order(self, bought: Bought) -> None:
         self._serial += 1

@@ -17,14 +17,25 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Moved(_Part):
+    """Points that came (above 0) or were spent (below 0) at a moment of the past."""
+
+    points: int
+    at: AwareDatetime
+
+
 class Person(_Part):
-    """A customer: ids, the rep who serves them, points with the days until they lapse."""
+    """A customer: ids, the rep who serves them, points with the days until they lapse, and what else they have."""
 
     external_userid: str
     openid: str = ""
     rep: str = ""
     points: int = 0
     lapse_in_days: int = 365
+    moved: list[Moved] = Field(default=[], description="in the order it happened")
+    joined: bool = False
+    topped_up_yuan: int = 0
+    plan: str = ""
 
 
 class Bought(_Part):
