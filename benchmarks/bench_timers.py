@@ -2,9 +2,9 @@
 
     python benchmarks/bench_timers.py [--pending 500000] [--due 100000] [--workers 2] [--kill 0] [--profile]
 
-Every due timer is a step of `cycle_refill`: stop facts are looked at, then restraint over the touches of the last weeks,
-then a card goes into the outbox with its touch and its next timer. One in twenty has bought meanwhile, one in twenty
-has opted out, one in ten has had the day's two touches. `--pending 5000000` is the size the product promises.
+Every due timer is a step of `cycle_refill`: stop facts are looked at, then restraint over the touches of the last
+weeks, then a card goes into the outbox with its touch and its next timer. One in twenty has bought meanwhile, one in
+twenty has opted out, one in ten has had the day's two touches. `--pending 5000000` is the size the product promises.
 `--kill N` kills and replaces a worker N times at random. Afterwards it is counted that every due timer was fired once,
 that none of the others was, and that everybody who may be touched has one card. PostgreSQL: HUITOU_TEST_POSTGRES or the
 local server; a database of the run's own is made and dropped.
@@ -47,7 +47,8 @@ INSERT INTO servings (userid, external_userid, since)
     SELECT 'rep' || n %% 200, 'wm' || n, %(now)s FROM generate_series(1, %(due)s) n;
 INSERT INTO purchase_summaries (member_id, first_at, last_at, orders, amount_fen, last_items)
     SELECT n, %(now)s - interval '100 days', %(now)s - CASE WHEN n %% 20 = 2 THEN interval '1 hour'
-           ELSE interval '28 days' END, 4, 40000, '[{"sku": "QH-DRIP-30", "name": "x"}]' FROM generate_series(1, %(due)s) n;
+           ELSE interval '28 days' END, 4, 40000, '[{"sku": "QH-DRIP-30", "name": "x"}]'
+    FROM generate_series(1, %(due)s) n;
 INSERT INTO touches (task, sop, member_id, decision, reason, at, channel, weighs)
     SELECT 'old-' || n || '-' || k, 'birthday', n, 'sent', '', %(now)s - CASE WHEN n %% 10 = 3 THEN interval '1 hour'
            ELSE interval '20 days' END, 'rep', 1 FROM generate_series(1, %(due)s) n, generate_series(1, 2) k;

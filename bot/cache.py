@@ -18,7 +18,8 @@ from bot.clock import Clock
 INBOX: Final = "inbox"
 OUTBOX: Final = "outbox"
 PULL: Final = "pull"
-"""Names of wake-ups: something new in the inbox, in the outbox, at a source that is pulled."""
+TICK: Final = "tick"
+"""Names of wake-ups: something new in the inbox, in the outbox, at a source that is pulled, for the ticker."""
 
 PRUNE_AT: Final = 4096
 

@@ -27,6 +27,7 @@ from bot.settings import Deliver
 from bot.wecom.contacts import Contact
 from bot.wecom.errors import DAY_QUOTAS, ApiRefused, ErrorClass, PlatformError
 from handlers.followup import results
+from handlers.followup.caps import Decision
 from handlers.talk import outbox
 from handlers.talk.outbox import Leased
 from handlers.talk.tables import OutboxRow
@@ -49,6 +50,15 @@ Withdrawn = Callable[[Session, Sequence[Leased], datetime], Mapping[int, str]]
 """Looks at consent once more: which of these rows shall not leave, and why."""
 
 log = structlog.get_logger("bot.delivery")
+
+
+PutOff = Callable[[Session, Sequence[Leased], datetime], Mapping[int, Decision]]
+"""Looks at the clock once more: which of these rows shall leave later, when, and why."""
+
+
+def nothing_put_off(session: Session, rows: Sequence[Leased], now: datetime) -> Mapping[int, Decision]:
+    """Let every row leave now."""
+    return {}
 
 
 def nothing_withdrawn(session: Session, rows: Sequence[Leased], now: datetime) -> Mapping[int, str]:
@@ -86,6 +96,7 @@ class Deliverer:
         metrics: DeliveryMetrics,
         withdrawn: Withdrawn = nothing_withdrawn,
         jitter: Callable[[], float] = random.random,
+        put_off: PutOff = nothing_put_off,
     ) -> None:
         self._database = database
         self._sender = Sender(gateways, cache, settings.member_app_per_min)
@@ -95,6 +106,7 @@ class Deliverer:
         self._metrics = metrics
         self._withdrawn = withdrawn
         self._jitter = jitter
+        self._put_off = put_off
         self._commits = Commits(database)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._in_hand = 0
@@ -168,7 +180,11 @@ class Deliverer:
         why = self._withdrawn(session, rows, now) if rows else {}
         for row_id, reason in why.items():
             outbox.withdraw(session, [row_id], reason, now)
-        taken.jobs = with_last_try(session, [row for row in rows if row.id not in why])
+        staying = [row for row in rows if row.id not in why]
+        later = self._put_off(session, staying, now) if staying else {}
+        for row_id, decision in later.items():
+            outbox.put_off(session, row_id, decision.reason, decision.until or now)
+        taken.jobs = with_last_try(session, [row for row in staying if row.id not in later])
         taken.withdrawn = [(row, why[row.id]) for row in rows if row.id in why]
         taken.begin_until = now + timedelta(seconds=self._settings.lease_s * LEASE_RESERVE)
 

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 import structlog
 
 from bot.brands import BrandHolder
+from bot.cache import Sleeper, Wake
 from bot.clock import Clock
 from bot.database import Database
 from bot.work_metrics import WorkMetrics
 from handlers.followup import entries, sop, sources, sweeps
+from handlers.reminders import due_reminders
 from handlers.talk import inbox, outbox
 from loyalty import coupons
 from loyalty.ledger import expire_due, release_due_holds
@@ -22,7 +24,10 @@ from loyalty.tiers import evaluate_due
 log = structlog.get_logger("bot.ticker")
 TIMERS_PER_CLAIM = 1000
 SWEEP_EVERY = timedelta(seconds=60)
+MEASURE_EVERY = timedelta(seconds=1)
 TICK_S = 1.0
+PAUSE_S = 0.1
+"""The least rest between two ticks, so that what happens in a crowd is taken together."""
 
 
 class Ticker:
@@ -39,16 +44,19 @@ class Ticker:
         self._database, self._brand, self._clock = database, brand, clock
         self._metrics, self._on_fired = metrics, on_fired
         self._swept_at: datetime | None = None
+        self._measured_at: datetime | None = None
 
-    async def run(self) -> None:
-        """Tick until cancelled; an outage is logged and the next tick tries again."""
+    async def run(self, wake: Wake | None = None) -> None:
+        """Tick until cancelled, each second and when called; an outage is logged and the next tick tries again."""
+        wake = wake or Sleeper()
         while True:
             try:
                 await asyncio.to_thread(self.tick)
             except Exception as error:
                 self._metrics.alarm("ticker")
                 log.error("tick failed", error=str(error)[:300])
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(PAUSE_S)
+            await wake.wait(TICK_S - PAUSE_S)
 
     def tick(self) -> None:
         """Do what is due now."""
@@ -57,7 +65,9 @@ class Ticker:
             pass
         while self._fire(now) == TIMERS_PER_CLAIM:
             pass
-        self._measure()
+        if self._measured_at is None or abs(now - self._measured_at) >= MEASURE_EVERY:
+            self._measure()
+            self._measured_at = now
         if self._swept_at is None or abs(now - self._swept_at) >= SWEEP_EVERY:
             self._sweep(now)
             self._swept_at = now
@@ -99,6 +109,8 @@ class Ticker:
             lapse_due(session, now)
         with self._database.transaction() as session:
             evaluate_due(session, self._brand().programme, now)
+        with self._database.transaction() as session:
+            outbox.add(session, due_reminders(session, self._brand(), now), now)
 
     def _measure(self) -> None:
         with self._database.reading() as session:

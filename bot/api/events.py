@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from bot.api.cursors import cursor_of, read_cursor
 from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.people import MemberRef, member_of
+from handlers.followup import entries
 from loyalty import activities
 from loyalty.activities import ActivityOutcome
 from loyalty.balances import balances
-from loyalty.behaviours import Kind
+from loyalty.behaviours import KINDS, Kind
 from loyalty.customers import PRINTABLE
 from loyalty.errors import BadActivity, UnknownMember
 
@@ -24,11 +25,13 @@ FactNumber = Annotated[int, Field(ge=-(10**12), le=10**12)]
 
 
 class EventIn(Asked):
-    """What a member did. `facts` are what the programme's conditions may ask for; `friend` is who came by a referral.
+    """What a member did, or what your system knows of them. `facts` are what conditions may ask for; `friend` is who
+    came by a referral. Every kind sets off the follow-ups with `event: KIND`; those of the programme's behaviours count
+    for them as well.
     """
 
     member: MemberRef
-    kind: Kind
+    kind: Kind | FactName
     friend: MemberRef | None = None
     facts: Annotated[dict[FactName, FactText | FactNumber | bool], Field(max_length=30)] = {}
 
@@ -106,14 +109,19 @@ class Rejected(Told):
 
 
 def take(session: Session, call: Call[Nothing, Nothing, EventIn]) -> tuple[int, Told]:
-    """Let every behaviour of this kind count it."""
+    """Let every behaviour of this kind count it, and note it for the follow-ups it sets off or wakes."""
     body, facts = call.body, dict(call.body.facts)
     if "friend" in facts:
         raise BadActivity("a friend among the facts", "send the friend as a field of its own, beside member")
     if body.friend is not None:
         facts["friend"] = member_of(session, body.friend)
-    outcomes = activities.record_activity(session, call.programme, member_of(session, body.member), body.kind, call.key,
-                                          call.at, facts)
+    member_id = member_of(session, body.member)
+    outcomes = []
+    if body.kind in KINDS:
+        outcomes = activities.record_activity(session, call.programme, member_id, body.kind, call.key, call.at, facts)
+    elif body.friend is not None:
+        raise BadActivity(f"a {body.kind} with a friend", "only a referral has one; leave it out")
+    entries.note(session, [entries.told(body.kind, member_id, call.key, call.at, facts)], call.at)
     return 201, EventTaken(activities=[_shown(session, outcome, call.at) for outcome in outcomes])
 
 

@@ -35,9 +35,10 @@ class Api:
     """What the endpoints need in hand; `programme` and `clock` are asked anew for each request."""
 
     def __init__(self, database: Database, programme: Callable[[], Programme], keys: KeyRing,
-                 clock: Callable[[], datetime], identifier: Identifier | None = None) -> None:
+                 clock: Callable[[], datetime], identifier: Identifier | None = None,
+                 on_written: Callable[[], None] = lambda: None) -> None:
         self.database, self.programme, self.keys, self.clock = database, programme, keys, clock
-        self.identifier = identifier
+        self.identifier, self.on_written = identifier, on_written
         self.orders = OrderCommits(database, programme)
 
     def handler(self, endpoint: Endpoint) -> Handler:
@@ -45,7 +46,9 @@ class Api:
 
         async def work(request: web.Request, client: str) -> web.Response:
             if endpoint.writes:
-                return _json(await self._write(endpoint, request, client))
+                answer = await self._write(endpoint, request, client)
+                self.on_written()
+                return _json(answer)
             return _json(await self._read(endpoint, request, client))
 
         return self.answering(work, endpoint.scope)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
 from handlers.followup.caps import Decision
-from handlers.followup.conditions import condition
+from handlers.followup.conditions import FACTS, condition
 from handlers.followup.definition import Sop, Trigger
 from handlers.followup.desk import Desk
 from handlers.followup.engine import Engine, by_importance
@@ -57,6 +57,16 @@ class Entering:
             title=self.sop.title, said="", where="", why=self.why, quote="", name=name, event=self.data,
         )  # fmt: skip
         return Run(occasion, "", self.at)
+
+
+def told(name: str, member_id: int, key: str, at: datetime, facts: Mapping[str, Any]) -> Happening:
+    """An event another system tells of; a fact of the engine's own names counts where its kind of value is right."""
+    def fits(fact: str, value: Any) -> bool:
+        known = FACTS.get(fact)
+        return isinstance(value, int | float) if isinstance(known, int | float) else isinstance(value, str)
+
+    data = {fact: value for fact, value in facts.items() if not fact.startswith("event_") or fits(fact, value)}
+    return Happening(f"api:{name}", member_id, key, at, data)
 
 
 def note(session: Session, happenings: Iterable[Happening], now: datetime, is_taken: bool = False) -> None:

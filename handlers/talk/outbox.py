@@ -161,6 +161,15 @@ def release(session: Session, row_ids: Sequence[int]) -> None:
     )
 
 
+def put_off(session: Session, row_id: int, why: str, due_at: datetime) -> None:
+    """Let go of a row that shall leave later, with the reason; its tries are forgotten, so that others overtake it."""
+    session.execute(
+        update(OutboxRow)
+        .where(OutboxRow.id == row_id, OutboxRow.state == WAITING)
+        .values(leased_until=None, attempts=0, due_at=due_at, error=why[:MAX_ERROR_CHARS])
+    )
+
+
 def withdraw(session: Session, row_ids: Sequence[int], why: str, now: datetime) -> None:
     """Take rows back before they leave, with the reason."""
     session.execute(

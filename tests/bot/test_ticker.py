@@ -11,10 +11,13 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select, text
 
 from bot.brands import BrandHolder
+from bot.cache import TICK, LocalCache
 from bot.database import Database
 from bot.settings import load_settings
 from bot.ticker import Ticker
 from bot.work_metrics import WorkMetrics
+from handlers.followup import entries
+from handlers.followup.entries import Happening
 from handlers.followup.sop import FollowUps, Occasion
 from handlers.talk import inbox
 from handlers.talk.messages import Incoming
@@ -162,3 +165,26 @@ def test_an_outage_raises_the_alarm_and_the_loop_goes_on(desk: Desk) -> None:
 
     asyncio.run(go())
     assert desk.alarms[0] == "ticker" and desk.cards() == 1
+
+
+def test_it_is_called_when_something_happens(database: Database, holder: BrandHolder) -> None:
+    """Between two ticks it sleeps a second; a call wakes it at once, and what happened is prompted."""
+    desk = Desk(database, holder)
+    desk.now = MORNING
+    member = desk.member()
+
+    async def scene() -> float:
+        cache = LocalCache(lambda: desk.now)
+        running = asyncio.create_task(desk.ticker.run(cache.subscribe(TICK)))
+        await asyncio.sleep(0.3)
+        with database.transaction() as session:
+            entries.note(session, [Happening("api:service_due", member, "e1", desk.now)], desk.now)
+        began_s = asyncio.get_running_loop().time()
+        await cache.publish(TICK)
+        while not desk.woken and asyncio.get_running_loop().time() - began_s < 5:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        return asyncio.get_running_loop().time() - began_s
+
+    assert asyncio.run(scene()) < 0.6
+    assert desk.woken == 1

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from bot.cache import LocalCache
 from bot.database import Database
-from bot.delivery import Deliverer, Withdrawn, nothing_withdrawn
+from bot.delivery import Deliverer, PutOff, Withdrawn, nothing_put_off, nothing_withdrawn
 from bot.delivery_metrics import DeliveryMetrics
 from bot.sending import Gateways
 from bot.settings import Deliver, Settings
@@ -121,7 +121,9 @@ class Desk:
         common = (self.settings, self.platform, self.cache, self.clock, self.metrics)
         return Gateways(wecom_gateway(*common), wechat_gateway(*common), self.settings.wecom.agent_id)
 
-    def deliverer(self, withdrawn: Withdrawn = nothing_withdrawn, **changes: Any) -> Deliverer:
+    def deliverer(
+        self, withdrawn: Withdrawn = nothing_withdrawn, put_off: PutOff = nothing_put_off, **changes: Any
+    ) -> Deliverer:
         """A deliverer; `changes` are settings of delivery."""
         deliver = self.settings.deliver.model_copy(update=changes)
         wake = self.cache.subscribe("outbox")
@@ -135,6 +137,7 @@ class Desk:
             self.metrics,
             withdrawn,
             jitter=lambda: 1.0,
+            put_off=put_off,
         )
 
     def deliver(self, rounds: int = 1, **changes: Any) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from bot.delivery import hold_back
 from bot.sending import KINDS
+from handlers.followup.caps import Decision
 from handlers.talk import effects, outbox
 from loyalty import customers
 from loyalty.tables import Member
@@ -441,6 +443,28 @@ def test_consent_is_looked_at_once_more(desk: Any) -> None:
     first, second = desk.rows()
     assert (first.state, first.error, second.state) == (outbox.WITHDRAWN, "opted out since", outbox.SENT)
     assert len(desk.platform.called("message/send")) == 1
+
+
+def test_what_is_put_off_leaves_later_and_lets_others_pass(desk: Any) -> None:
+    """A card that an outage brought into the night stays till morning with the reason; the urgent one behind it goes.
+    """
+    desk.platform.will_answer("message/send", 502)
+    desk.write(effects.card("card:ask-1@1", "liuyang", "ask-1@1", **CARD))
+    desk.deliver()
+    desk.write(effects.card("card:help-1@1", "liuyang", "help-1@1", **CARD))
+    morning = desk.clock.now + timedelta(hours=10)
+
+    def put_off(session: Any, rows: Any, now: Any) -> dict[int, Decision]:
+        return {row.id: Decision("deferred", "night", morning) for row in rows if "ask" in row.key and now < morning}
+
+    desk.clock.now += timedelta(minutes=10)
+    desk.deliver(2, put_off=put_off)
+    first, second = desk.rows()
+    assert (first.state, first.error, first.due_at) == (outbox.WAITING, "night", morning)
+    assert second.state == outbox.SENT
+    desk.clock.now = morning
+    desk.deliver(2, put_off=put_off)
+    assert desk.states() == [outbox.SENT, outbox.SENT]
 
 
 def test_a_slow_platform_does_not_eat_the_lease(desk: Any) -> None:
