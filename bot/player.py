@@ -22,6 +22,8 @@ from bot.worker import Worker
 from handlers import contacts
 from handlers.brand import Brand, Staff
 from handlers.followup import sop
+from handlers.parcels import record_shipment
+from handlers.reminders import due_reminders
 from handlers.talk import inbox, outbox
 from handlers.talk.messages import Incoming
 from handlers.talk.tables import DialogRow, InboxRow, OutboxRow, VerdictRow
@@ -201,13 +203,18 @@ class Player:
         paid_at = self.now - timedelta(days=bought.days_ago)
         order = orders.OrderIn.model_validate(
             {
-                "source": "shop", "external_id": f"o{self._serial}", "paid_at": paid_at,
+                "source": "shop", "external_id": bought.number or f"o{self._serial}", "paid_at": paid_at,
                 "identities": [{"kind": "external_userid", "value": person.external_userid}],
                 "amount_fen": bought.amount_yuan * 100,
                 "items": [{"sku": bought.sku, "name": bought.sku, "amount_fen": bought.amount_yuan * 100}],
             }
         )  # fmt: skip
         self._again(lambda session: orders.record(session, order, self.brand.programme, self.now))
+        told = bought.parcel
+        if told is not None:
+            at = self.now - timedelta(hours=told.hours_ago)
+            parcel = (order.source, order.external_id, told.carrier, told.number, told.state, at, told.note)
+            self._again(lambda session: record_shipment(session, *parcel))
 
     def _do(self, step: Step) -> Sequence[OutboxRow]:
         self.now = max(self.now + timedelta(minutes=step.wait_min, seconds=step.wait_s), step.until or self.now)
@@ -244,7 +251,7 @@ class Player:
 
     def _fire(self, session: Session) -> None:
         _, cards = sop.fire_due(session, self.brand, self.now, 100)
-        outbox.add(session, cards, self.now)
+        outbox.add(session, [*cards, *due_reminders(session, self.brand, self.now)], self.now)
 
     def _held_until(self) -> datetime | None:
         with self.database.reading() as session:
@@ -324,6 +331,9 @@ def _cards(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
             card = msgspec.json.decode(row.payload)
             facts = "; ".join(f"{name} {value}" for name, value in card["rows"])
             yield card["touser"], "\n".join(filter(None, (card["title"], card["desc"], facts, card["quote"])))
+        elif row.kind == "app_text":
+            text = msgspec.json.decode(row.payload)
+            yield text["touser"], text["content"]
 
 
 def _against(expected: str, got: str) -> str:

@@ -38,13 +38,25 @@ class Person(_Part):
     plan: str = ""
 
 
+class Parcel(_Part):
+    """What was told of the parcel of an order."""
+
+    carrier: str = "顺丰"
+    number: str = "SF1234567890"
+    state: Literal["packed", "shipped", "moving", "delivering", "delivered", "problem", "returned"]
+    note: str = ""
+    hours_ago: int = 2
+
+
 class Bought(_Part):
-    """An order of the past, or one placed in the middle of the conversation."""
+    """An order of the past, or one placed in the middle of the conversation, with its parcel where there is one."""
 
     by: str
     sku: str
     days_ago: int = 0
     amount_yuan: int = 100
+    number: str = ""
+    parcel: Parcel | None = None
 
 
 class Step(_Part):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from handlers import clarify, consent, phrases, registry, undo
 from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
-from handlers.talk.turn import Ask, Close, Hush, Say, Scene, Silent, Turn
+from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
 HINT_AGAIN: Final = timedelta(hours=6)
+UNDER: Final = "under"
+"""Where a dialog that was opened on top of another keeps that one."""
 SECOND_SURE: Final = 0.7
 """A second scenario in one message is answered only when it is this sure: two answers to one question annoy."""
 
@@ -26,11 +29,11 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
     elif "opt_out" in urgent:
         yield from _urgent(turn, ["opt_out"], [])
-    elif is_paused:
+    elif is_paused and not _goes_on(turn):
         yield Silent("a person has taken over here")
     elif urgent:
         yield from _urgent(turn, urgent, found)
-    elif turn.message.kind != "text":
+    elif turn.message.kind != "text" and not _takes(turn):
         yield from _not_text(turn)
     elif turn.is_automatic and turn.dialog is not None:
         yield from _in_dialog(turn, found, hushed)
@@ -41,6 +44,20 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
 def is_order(text: str) -> bool:
     """Whether words are taken at their word, whatever the classifier makes of them."""
     return consent.asks_to_resume(text) or undo.asks(text)
+
+
+def _takes(turn: Turn) -> bool:
+    """Whether the open dialog understands a message that is no text."""
+    step = registry.STEPS.get(turn.dialog.step) if turn.is_automatic and turn.dialog is not None else None
+    return step is not None and turn.message.kind in step.takes
+
+
+def _goes_on(turn: Turn) -> bool:
+    """Whether the open dialog goes on although a person has taken over."""
+    dialog = turn.dialog
+    step = registry.STEPS.get(dialog.step) if dialog is not None else None
+    is_open = dialog is not None and dialog.expires_at > turn.now
+    return step is not None and is_open and step.despite_pause and step.is_about(turn)
 
 
 def _urgent(turn: Turn, urgent: Sequence[str], found: Sequence[str]) -> Scene:
@@ -80,7 +97,9 @@ def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Close()
         yield from _fresh(turn, found, hushed)
     elif step.is_about(turn) or (not step.lingers and not set(found) - step.scenarios):
-        yield from step.play(turn)
+        waits = dialog.state.get(UNDER)
+        under = OpenDialog(waits["step"], waits["state"], turn.now) if waits else None
+        yield from step.play(turn) if under is None else _on_top(turn, [step.play(turn)], under)
     elif step.lingers:
         yield from _fresh(turn, found, hushed)
     else:
@@ -90,12 +109,35 @@ def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
 def _digress(turn: Turn, step: registry.DialogStep, found: list[str]) -> Scene:
     """Something else is asked in between: it is answered, and what is open stays open."""
     assert turn.dialog is not None
-    for scenario in _in_order(found):
-        if scenario not in step.scenarios:
-            yield from registry.scene_of(turn, scenario)
-    yield Ask(turn.dialog.step, turn.dialog.state)
-    if step.recall is not None:
-        yield from step.recall(turn)
+    others = [scenario for scenario in _in_order(found) if scenario not in step.scenarios]
+    yield from _on_top(turn, (registry.scene_of(turn, scenario) for scenario in others), turn.dialog)
+
+
+def _on_top(turn: Turn, scenes: Iterable[Scene], under: OpenDialog) -> Scene:
+    """Play scenes while another dialog waits: it comes back, with its reminder, as soon as they ask no more."""
+    asks = False
+    for scene in scenes:
+        result: Any = None
+        while True:
+            try:
+                step = scene.send(result)
+            except StopIteration:
+                break
+            result = None
+            if isinstance(step, Ask):
+                inner = registry.STEPS.get(step.step)
+                asks = inner is None or not inner.lingers
+                if asks:
+                    yield Ask(step.step, {**step.state, UNDER: {"step": under.step, "state": under.state}})
+            elif isinstance(step, Close):
+                asks = False
+            else:
+                result = yield step
+    if not asks:
+        yield Ask(under.step, under.state)
+        waits = registry.STEPS.get(under.step)
+        if waits is not None and waits.recall is not None:
+            yield from waits.recall(replace(turn, dialog=under))
 
 
 def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:

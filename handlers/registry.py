@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from typing import Final
 
 from handlers import (
+    appointments,
     check_in,
+    complaints,
     consent,
     joining,
+    logistics,
     membership,
     points,
+    products,
     redemption,
+    returns,
     selling,
     service,
     simple,
     stored_value,
+    survey,
     undo,
 )
 from handlers.talk.turn import Scene, Turn
@@ -37,8 +43,12 @@ SCENARIOS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "running_out": selling.refill,
     "buying_for_friend": selling.bring_friend,
     "human_agent": service.call_person,
-    "complaint": service.soothe,
+    "complaint": complaints.soothe,
     "opt_out": consent.stop,
+    "return_exchange": returns.start,
+    "order_logistics": logistics.tell,
+    "appointment": appointments.start,
+    "product_question": products.answer,
 }
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +57,8 @@ class DialogStep:
 
     `scenarios` are its own; any other that is heard is served in between, then `recall` may remind of what is open.
     `late` answers what comes after its time; without it such a message begins afresh. What `survives` goes first and
-    leaves the dialog open. A dialog that `lingers` asks for nothing: it takes only what speaks of it.
+    leaves the dialog open. A dialog that `lingers` asks for nothing: it takes only what speaks of it. `takes` are the
+    kinds of messages it understands; with `despite_pause` it goes on where a person has taken over.
     """
 
     play: Callable[[Turn], Scene]
@@ -57,6 +68,8 @@ class DialogStep:
     late: Callable[[Turn], Scene | None] | None = None
     survives: frozenset[str] = frozenset()
     lingers: bool = False
+    takes: frozenset[str] = frozenset({"text"})
+    despite_pause: bool = False
 
 
 def _redeeming(play: Callable[[Turn], Scene], recall: Callable[[Turn], Scene] | None = None) -> DialogStep:
@@ -72,6 +85,31 @@ STEPS: Final[dict[str, DialogStep]] = {
     ),
     "phone": DialogStep(joining.take_phone, joining.speaks_of_phone, frozenset({"membership"}), lingers=True),
 }
+
+_RETURN: Final = frozenset({"return_exchange"})
+_VISIT: Final = frozenset({"appointment"})
+_COMPLAINT: Final = frozenset({"complaint"})
+_PHOTOS: Final = frozenset({"text", "image"})
+
+STEPS.update({
+    "return": DialogStep(
+        returns.collect, returns.is_about, _RETURN, returns.remind, returns.late, _COMPLAINT, takes=_PHOTOS
+    ),
+    "return_open": DialogStep(returns.after, returns.is_about_open, _RETURN, lingers=True, takes=_PHOTOS),
+    "order_case": DialogStep(logistics.collect, logistics.is_about, frozenset({"order_logistics"})),
+    "product": DialogStep(products.choose, products.is_about, frozenset({"product_question"})),
+    "product_lately": DialogStep(
+        products.follow, products.is_follow_up, frozenset({"product_question"}), lingers=True
+    ),
+    "appointment": DialogStep(
+        appointments.collect, appointments.is_about, _VISIT, appointments.remind, appointments.late, _COMPLAINT
+    ),
+    "appointment_cancel": DialogStep(appointments.confirm_cancel, appointments.is_pick, _VISIT),
+    "appointment_which": DialogStep(appointments.pick_change, appointments.is_pick, _VISIT),
+    "appointment_done": DialogStep(appointments.after_booking, appointments.is_change, _VISIT, lingers=True),
+    "survey": DialogStep(survey.answer, survey.is_score, frozenset(), lingers=True, despite_pause=True),
+    "survey_reason": DialogStep(survey.reason, survey.is_reason, frozenset(), lingers=True, despite_pause=True),
+})  # fmt: skip
 
 OWN: Final = "*"
 """Stands for every scenario that a brand added as a file."""

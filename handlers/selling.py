@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from handlers import complaints
 from handlers.supplies import newest
 from handlers.talk.turn import Prompt, Say, Scene, Turn
 from loyalty.orders import Purchase
@@ -19,7 +20,8 @@ def refill(turn: Turn) -> Scene:
     product = bought[1] if bought else None
     variables = {"product": product.name if product else "", "bundle": product.bundle if product else ""}
     if turn.is_automatic:
-        yield Say(turn.reply("bundle" if product else "bundle_unknown", **variables))
+        calm = product is not None and not complaints.is_angry(turn)
+        yield Say(turn.reply("bundle" if calm else "bundle_unknown", **variables))
         return
     why = "; ".join(filter(None, (explain_words(turn, "running_out"), explain_order(turn, bought))))
     yield Prompt("running_out", why, turn.reply("rep_running_out", **variables))

@@ -1,8 +1,9 @@
-"""Service: a person is wanted, or somebody is angry. Both go before everything else."""
+"""A person is wanted: that goes before everything else, and what was collected goes along."""
 
 from __future__ import annotations
 
-from handlers.talk.turn import HandOver, Prompt, Say, Scene, Turn
+from handlers import returns
+from handlers.talk.turn import HandOver, Prompt, Scene, Turn
 
 
 def call_person(turn: Turn) -> Scene:
@@ -10,11 +11,6 @@ def call_person(turn: Turn) -> Scene:
     why = "客户要求人工服务"
     if turn.is_automatic:
         yield HandOver(turn.reply("human_agent"))
-    yield Prompt("human_agent", why, turn.reply("rep_human_agent"))
-
-
-def soothe(turn: Turn) -> Scene:
-    """投诉: apologise in the brand's words, tell the rep and the supervisor at once, sell nothing for a while."""
-    if turn.is_automatic:
-        yield Say(turn.reply("complaint"))
-    yield Prompt("complaint", "客户表达了不满, 请尽快亲自处理", turn.reply("rep_complaint"))
+    half_way = turn.dialog if turn.is_automatic and turn.dialog is not None and turn.dialog.step == "return" else None
+    rows = returns.rows_of(half_way.state) if half_way is not None else ()
+    yield Prompt("human_agent", why, turn.reply("rep_human_agent"), rows, private=bool(rows))

@@ -8,6 +8,8 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from handlers import cases, returns, survey
+from handlers.brand import Brand
 from handlers.facts import Facts
 from handlers.followup.caps import Decision
 from handlers.followup.sop import FollowUps, Occasion, stop_runs
@@ -92,6 +94,19 @@ class Stage:
         write_dialogs(self.session, self._changed)
         write_pauses(self.session, self._paused)
         write_rows(self.session, VerdictRow, self.verdicts)
+
+    def settled(self, occasion: Occasion, brand: Brand) -> None:
+        """The rep is done with a complaint or a case: it is closed, and the customer is asked how content they are."""
+        kind, _, number = occasion.sop.partition(":")
+        if kind == "case":
+            is_closed = cases.close(self.session, int(number.partition(":")[0]), self.now)
+            about = "return" if is_closed and occasion.title == returns.TITLE else ""
+        else:
+            about = "complaint" if occasion.sop == "complaint" else ""
+        found = about and survey.invite(self.session, brand, occasion.member_id, about, occasion.task, self.now)
+        if found:
+            self.outgoing.append(found.row)
+            self._set_dialog(found.place, found.dialog)
 
     def pause(self, place: Place, until: datetime, why: str) -> None:
         """Keep still in a place for a while."""

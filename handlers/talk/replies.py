@@ -28,6 +28,20 @@ NAMES = frozenset(
         "membership_plans", "stored_value_balance", "stored_value_steps", "stored_value_bonus", "stored_value_bounds",
         "stored_value_use", "stored_value_staff", "check_in_done", "check_in_again", "check_in_refused",
         "check_in_rules", "check_in_none",
+        "order_lines", "order_none", "order_to_person", "address_ask", "address_taken", "address_too_late",
+        "invoice_ask", "invoice_taken", "case_never_mind", "product_answer", "product_which", "product_unknown",
+        "product_careful", "product_never_mind", "return_order", "return_reason", "return_wish", "return_photo",
+        "return_taken", "return_photo_added", "return_changed", "return_dropped", "return_withdrawn",
+        "return_progress", "return_still_open", "complaint_again", "appointment_service", "appointment_day",
+        "appointment_time", "appointment_half", "appointment_full", "appointment_closed", "appointment_closed_day",
+        "appointment_too_soon", "appointment_too_far", "appointment_past", "appointment_impossible",
+        "appointment_mismatch", "appointment_offer", "appointment_card", "appointment_already", "appointment_many",
+        "appointment_again", "appointment_dropped", "appointment_still_open", "appointment_none",
+        "appointment_list", "appointment_which", "appointment_new_time", "appointment_cancel",
+        "appointment_cancelled", "appointment_kept", "appointment_late", "appointment_hours",
+        "appointment_by_person", "appointment_reminder", "survey_ask", "survey_ask_about", "survey_why",
+        "survey_thanks", "rep_order", "rep_case", "rep_product_question", "rep_return", "rep_appointment",
+        "rep_survey", "rep_reminder",
     }
 )  # fmt: skip
 """Every reply the code may ask for; `huitou check` names a file that lacks one or has one too many."""
