@@ -30,6 +30,7 @@ from handlers.talk.tables import DialogRow, InboxRow, OutboxRow, VerdictRow
 from loyalty import customers, ledger, orders, plans, stored_value
 from loyalty.balances import balance_of
 from loyalty.expiry import expires_at
+from loyalty.identities import Identifier
 from loyalty.rewards import sync_stock
 from loyalty.tables import Transfer
 
@@ -84,7 +85,8 @@ class Player:
 
     def __init__(self, database: Database, brand: Brand, transcript: Transcript, way: Way = Way.AS_IT_IS) -> None:
         self.database = MortalDatabase(database) if way is Way.KILLED else database
-        self.brand = replace(brand, staff=Staff(transcript.default_rep, transcript.supervisor))
+        staff = Staff(transcript.default_rep, transcript.supervisor)
+        self.brand = replace(brand, staff=staff, identifier=Identifier("of transcripts alone"))
         self.transcript, self.way = transcript, way
         self.played: list[Played] = []
         self._serial = self._seen = 0

@@ -141,7 +141,7 @@ def _on_top(turn: Turn, scenes: Iterable[Scene], under: OpenDialog) -> Scene:
 
 
 def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
-    if turn.is_automatic and undo.asks(turn.text):
+    if turn.is_automatic and undo.wants(turn):
         yield from undo.ask(turn)
     elif found:
         for scenario in _in_order(found):

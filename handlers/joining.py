@@ -44,8 +44,9 @@ def answer(turn: Turn, go_on: Callable[[Turn], Scene]) -> Scene:
         yield Ask("join", state)
         yield Say(turn.reply("phone_bad"))
     else:
+        asks = bool(re.search(r"[?？吗么呢]|什么|多少|怎么|好处", turn.text))
         yield Ask("join", state)
-        yield Say(turn.reply("join_repeat"), AGREE)
+        yield Say(turn.reply("join_invite" if asks else "join_repeat", is_wish=bool(state["then"])), AGREE)
 
 
 def bind(turn: Turn) -> Scene:
@@ -118,7 +119,7 @@ def _join(turn: Turn, phone: str, then: str, go_on: Callable[[Turn], Scene]) -> 
     turn.facts.forget_points()
     kept = (yield Write("noted a phone number that was typed", _note_phone(turn, phone))) if phone else None
     first = programme.tiers[0].name if programme.tiers else ""
-    yield Say(turn.reply("join_done", gained=gained, tier=first, tail=phone[-4:] if kept else "", goes_on=bool(then)))
+    yield Say(turn.reply("join_done", gained=gained, tier=first, tail=phone[-4:] if kept else "", asks_phone=not phone))
     if phone and not kept:
         yield from _ask_staff(turn)
     if then:

@@ -6,9 +6,12 @@ import re
 from typing import Final
 
 from handlers import history, joining, redemption
+from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
-_NEAR: Final = frozenset({"switch_product", "purchase_intent", "product_question", "order_logistics"})
+_NEAR: Final = frozenset(
+    {"switch_product", "purchase_intent", "product_question", "order_logistics", "promotion_query"}
+)
 """What words about a reward are easily taken for."""
 _PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("points_query", re.compile(
@@ -21,17 +24,33 @@ _PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("check_in", re.compile(r"连续?(?:签到|打卡)|(?:签到|打卡)了?(?:几|多少)天")),
 )  # fmt: skip
 
+_WISH: Final = re.compile(
+    r"(?:我|那|就)?(?:想|要|想要)?(?:换|兑)(?!货|尺|码|颜色|地址|个?号|人|手机|绑|成|药|退|季|购|班|句话|你)"
+)
+_GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
+"""What no plain yes or no means, whatever it sounds like."""
+_STOPS: Final = re.compile(r"停|stop|退订|td|拒收", re.IGNORECASE)
+
 
 def settle(turn: Turn, found: list[str]) -> list[str]:
     """The scenarios a message has, with its plain words taken into account; those that were sure stay."""
     if not turn.is_automatic or turn.message.kind != "text":
         return found
+    if _is_plain_answer(turn):
+        found = [scenario for scenario in found if scenario not in _GRAVE]
     if not found:
         found = [scenario for scenario, words in _PLAIN if words.search(turn.text)][:1]
         if not found and joining.read_phone(turn.text) and len(turn.text) <= 25:
             found = ["membership"]
-        if not found and history.asks(turn.text):
+        if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
             found = ["points_redeem"]
     if set(found) <= _NEAR and turn.dialog is None and redemption.speaks_of_reward(turn):
         return ["points_redeem"]
     return found
+
+
+def _is_plain_answer(turn: Turn) -> bool:
+    """A short yes or no belongs to what is open, and 取消 alone takes nobody off any list."""
+    if read_answer(turn.text) is Answer.NEITHER:
+        return False
+    return turn.dialog is not None or not _STOPS.search(turn.text)

@@ -11,13 +11,14 @@ from handlers.talk.answers import (
     YES_NO,
     Answer,
     asks_odd_quantity,
+    is_courtesy,
     read_answer,
     read_more,
     read_number,
     read_places,
     read_quantity,
 )
-from handlers.talk.turn import Ask, Close, Prompt, Redeem, Say, Scene, Turn
+from handlers.talk.turn import Ask, Close, Prompt, Redeem, Say, Scene, Silent, Turn
 from loyalty.programme import Reward
 from loyalty.redemptions import Redeemed
 from loyalty.rewards import Offer
@@ -32,6 +33,7 @@ _ALL_POINTS: Final = re.compile(
 _OTHERS: Final = re.compile(
     r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步"
 )
+_ALL_OF_THEM: Final = re.compile(r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)")
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
 _DETAIL: Final = re.compile(
     r"多大|多高|多重|多少毫升|容量|材质|材料|什么样|长啥样|啥样|颜色|尺寸|介绍|详情|保温(?:多久|几)|怎么领|在哪领|"
@@ -47,6 +49,10 @@ _HOW_MANY: Final = re.compile(r"(?:能|可以|最多|还能).{0,3}(?:换|兑).{0
 _ADDRESS: Final = re.compile(
     r"(?:[省市区县镇乡村].*(?:路|街|巷|道|村|号|栋|幢|座|室|楼|弄|苑|小区|花园|公寓|大厦))|(?:路|街|弄|"
     r"小区).{0,12}\d+.{0,3}(?:号|栋|室|弄)"
+)
+_TO: Final = re.compile(
+    r"^(?:(?:麻烦|请|帮我|给我|那|要|改|换)*(?:寄|送|发|邮)(?:到|去|给)?|(?:我的)?(?:收货|新)?地址(?:是|改成|"
+    r"换成)?)[:： ]*"
 )
 _CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
 
@@ -96,6 +102,12 @@ def choose(turn: Turn) -> Scene:
         yield Say(turn.reply("redeem_cancelled"))
     elif _OTHERS.search(turn.text):
         yield from _list(turn, turn.facts.offers(), "", quantity)
+    elif _ALL_OF_THEM.match(turn.text):
+        offered = [offer for offer in turn.facts.offers() if offer.reward.id in shown]
+        yield from _list(turn, offered, "", quantity, is_choice=True)
+    elif answer is Answer.NEITHER and is_courtesy(turn.text):
+        yield Ask("choose", state)
+        yield Silent("courtesy: the list stays open")
     elif read_quantity(turn.text) and number is None:
         yield Ask("choose", state | {"quantity": quantity})
         yield Say(turn.reply("redeem_which", quantity=quantity))
@@ -126,7 +138,8 @@ def confirm(turn: Turn) -> Scene:
     elif changed and not (len(changed[0]) == 1 and _asks_detail(turn.text)):
         yield from _offer(turn, *changed, state.get("shown", ()))
     elif reward.way == "ship" and is_address(turn.text):
-        yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), turn.text)
+        address = _TO.sub("", turn.text).strip(" ,，。:：")
+        yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
     elif _asks_detail(turn.text):
         yield from _tell_detail(turn, changed[0][0] if changed else reward)
         yield Ask("confirm", state)
@@ -192,6 +205,8 @@ def speaks_of_reward(turn: Turn) -> bool:
     text, programme = turn.text, turn.brand.programme
     known = [offer.reward for offer in turn.facts.offers()]
     products = {word for product in programme.products for word in (product.name, *product.aliases)}
+    if re.search(r"取消|撤|退|不要|别|不换", text):
+        return False
     named = [one for one in catalogue.named_in(text, known) if not _is_product(text, one, products)]
     wants = bool(re.search(r"[换兑]", text)) and not _CONDITIONAL.search(text.rstrip("吗么?？"))
     if named and (wants or _RESTOCK.search(text)):
@@ -288,7 +303,9 @@ def _prompt(turn: Turn, reward: Reward, quantity: int, shown: Sequence[str] = ()
         return
     refusal = offers.refusal(turn, reward, quantity)
     if refusal:
-        yield Close()
+        most = offers.most_of(turn, offers.offer_of(turn, reward))
+        # Fewer would do: 那就一个 is understood, and gets a prompt of its own.
+        yield Ask("choose", {"shown": [reward.id], "quantity": most}) if 0 < most < quantity else Close()
         yield Say(refusal)
         return
     cost = reward.cost_points * quantity
@@ -332,7 +349,8 @@ def _tell_detail(turn: Turn, reward: Reward) -> Scene:
             "redeem_detail", item=reward.name, cost=reward.cost_points, description=reward.description,
             handover=_plain_handover(reward), is_out=offer.stock == 0, limit=reward.per_member,
             minutes=turn.brand.programme.undo_within_min, others=others[: offers.OTHERS_NAMED],
-            asks_restock=bool(_RESTOCK.search(turn.text)),
+            asks_restock=bool(_RESTOCK.search(turn.text)), asks_most=bool(_HOW_MANY.search(turn.text)),
+            most=offers.most_of(turn, offer),
         )
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from loyalty.redemptions import RedemptionEntry
 _ASKS: Final = re.compile(
     r"(撤销|撤回|撤掉|取消|退掉|退回|退了|不要了|换错|兑错|反悔|后悔).{0,6}(兑换|换的|兑的|刚)|"
     r"(刚|兑换|换的|兑的).{0,8}(撤销|撤回|撤掉|取消|退掉|退了|退回|换错|兑错|反悔|后悔|不想要|不要了)|"
-    r"^(?:我要?)?(?:撤销|撤回|反悔了?|换错了|兑错了)[了吧啊呀!！。]*$"
+    r"^.{0,6}撤销.{0,10}$|^(?:我要?)?(?:撤回|反悔了?|换错了|兑错了)[了吧啊呀!！。]*$"
 )
 _CONFIRMS: Final = re.compile(
     r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我)?[,， ]?(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
@@ -57,6 +57,14 @@ def confirm(turn: Turn) -> Scene:
 def asks(text: str) -> bool:
     """Whether a message wants a redemption back."""
     return bool(_ASKS.search(text))
+
+
+def wants(turn: Turn) -> bool:
+    """Whether a message wants a redemption back, or refuses something that was just exchanged by its name."""
+    if asks(turn.text):
+        return True
+    refuses = re.search(r"取消|退掉|退了|不想要|不要", turn.text)
+    return bool(refuses) and _named(turn, turn.facts.undoable(turn.member_id)) is not None
 
 
 def is_about(turn: Turn) -> bool:
