@@ -29,7 +29,9 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
     elif "opt_out" in urgent:
         yield from _urgent(turn, ["opt_out"], [])
-    elif is_paused and not _goes_on(turn):
+    elif turn.dialog is not None and _goes_on(turn):
+        yield from registry.STEPS[turn.dialog.step].play(turn)
+    elif is_paused:
         yield Silent("a person has taken over here")
     elif urgent:
         yield from _urgent(turn, urgent, found)

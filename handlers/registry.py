@@ -58,7 +58,8 @@ class DialogStep:
     `scenarios` are its own; any other that is heard is served in between, then `recall` may remind of what is open.
     `late` answers what comes after its time; without it such a message begins afresh. What `survives` goes first and
     leaves the dialog open. A dialog that `lingers` asks for nothing: it takes only what speaks of it. `takes` are the
-    kinds of messages it understands; with `despite_pause` it goes on where a person has taken over.
+    kinds of messages it understands; with `despite_pause` it goes on where a person has taken over, and its answers are
+    nothing urgent (不满意).
     """
 
     play: Callable[[Turn], Scene]

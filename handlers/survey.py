@@ -31,7 +31,7 @@ _WORDS: Final = (
 )  # fmt: skip
 _SCORE: Final = re.compile(r"^(?:我?(?:打|给|评)?)?(10|[0-9]|[零一二三四五六七八九十])\s*分?[吧呀啊。!！]*$")
 _CHINESE: Final = "零一二三四五六七八九十"
-_WAITS: Final = ("_done", "_open", "_lately", "survey", "survey_reason")
+_WAITS: Final = ("_done", "_open", "_lately")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,9 @@ def is_score(turn: Turn) -> bool:
 
 
 def is_reason(turn: Turn) -> bool:
-    """Whether a message may be the reason: it means nothing else."""
-    return turn.message.kind == "text" and not turn.verdict.scenarios and bool(turn.text)
+    """Whether a message may be the reason: it means nothing else but what went wrong."""
+    heard = {scored.id for scored in turn.verdict.scenarios}
+    return turn.message.kind == "text" and heard <= {"complaint"} and bool(turn.text)
 
 
 def read_score(text: str) -> int | None:
