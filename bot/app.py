@@ -47,7 +47,7 @@ from loyalty.rewards import sync_stock
 
 PARTS: Final = ("web", "work", "deliver", "tick")
 FOLLOW_S: Final = 2.0
-"""How soon a model that was promoted or rolled back is taken up, in every process."""
+"""How soon a model that was promoted or rolled back, or another lexicon, is taken up, in every process."""
 log = structlog.get_logger("bot.app")
 
 
@@ -108,7 +108,7 @@ class Service:
             self._sync_stock()
 
     def _loops(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        loops: list[tuple[str, Coroutine[Any, Any, None]]] = [("follow", self._follow_model())]
+        loops: list[tuple[str, Coroutine[Any, Any, None]]] = [("follow", self._follow())]
         settings, clock = self.settings, self.clock
         if "work" in self.parts:
             worker = Worker(
@@ -173,14 +173,22 @@ class Service:
         await self._runner.setup()
         await web.TCPSite(self._runner, self.settings.web.host, self.settings.web.metrics_port).start()
 
-    async def _follow_model(self) -> None:
+    async def _follow(self) -> None:
+        """Take up another model or lexicon, and show whether there is a model at all."""
+        self._show_model()
         while True:
             await asyncio.sleep(FOLLOW_S)
             try:
-                await asyncio.to_thread(self.brand.follow_model)
+                wrong = await asyncio.to_thread(self.brand.follow)
+                if wrong:
+                    self._metrics.alarm(wrong)
+                self._show_model()
             except Exception as error:
                 self._metrics.alarm("model")
-                log.error("cannot look for another model", error=str(error)[:300])
+                log.error("cannot look for another model or lexicon", error=str(error)[:300])
+
+    def _show_model(self) -> None:
+        self._work_metrics.set_degraded(self.brand.is_degraded)
 
     def _build_gateways(self) -> Gateways:
         shared = (self.settings, self._transport, self.cache, self.clock, self._metrics)

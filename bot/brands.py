@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -23,7 +25,7 @@ from handlers.knowledge import Knowledge
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from handlers.talk.replies import Replies, ReplyError
 from intents import shelf
-from intents.classifier import Classifier
+from intents.classifier import FALLBACK_MODEL, Classifier
 from intents.errors import IntentsError
 from intents.scenarios import SCENARIO_IDS, Example, Labelled, Scenario
 from loyalty.identities import Identifier
@@ -104,16 +106,27 @@ def _says_problems(place: str, channel: str, template: str) -> list[str]:
 
 
 def read_lexicon(config: Path, programme: Programme) -> tuple[str, ...]:
-    """The brand's own words: lexicon/*.txt, one a line, and the names of products and rewards."""
+    """The brand's own words: lexicon/*.txt, one a line, and the names of products and rewards; raises `ConfigError`."""
     words = [
         line.strip()
-        for path in sorted((config / "lexicon").glob("*.txt"))
-        for line in path.read_text(encoding="utf-8").splitlines()
+        for path in _lexicon_files(config)
+        for line in _text_of(path).splitlines()
         if line.strip() and not line.startswith("#")
     ]
     named = [word for product in programme.products for word in (product.name, *product.aliases)]
     named += [word for reward in programme.rewards for word in (reward.name, *reward.aliases)]
     return tuple(dict.fromkeys([*words, *named]))
+
+
+def _lexicon_files(config: Path) -> list[Path]:
+    return sorted((config / "lexicon").glob("*.txt"))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8"]) from error
 
 
 def read_programme(config: Path) -> Programme:
@@ -227,28 +240,72 @@ class BrandHolder:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._swapping = Lock()
+        self._seen = self._look()
         self._brand = load_brand(settings)
-        self._model = _promoted(settings.paths.models)
 
     def __call__(self) -> Brand:
         """The brand in force now."""
         return self._brand
 
+    @property
+    def is_degraded(self) -> bool:
+        """Whether messages are judged by cues and keywords, because there was no model to load."""
+        return _is_fallback(self._brand)
+
     def reload(self) -> bool:
         """Read everything again; False, with the problems in the log, when it is faulty."""
-        try:
-            brand = load_brand(self._settings)
-        except ConfigError as error:
-            log.error("configuration refused, the old one stays", problems=error.problems)
-            return False
-        self._brand, self._model = brand, _promoted(self._settings.paths.models)
-        log.info("configuration swapped", model=str(self._model))
-        return True
+        with self._swapping:
+            seen = self._look()
+            try:
+                brand = load_brand(self._settings)
+            except ConfigError as error:
+                log.error("configuration refused, the old one stays", problems=error.problems)
+                return False
+            self._brand, self._seen = self._with_a_model(brand), seen
+            log.info("configuration swapped", model=str(seen[0]))
+            return True
 
-    def follow_model(self) -> None:
-        """Take up a model that was promoted or rolled back meanwhile."""
-        if _promoted(self._settings.paths.models) != self._model:
-            self.reload()
+    def follow(self) -> str:
+        """Take up another model or another lexicon, should there be one; the rest stays as it is.
+
+        Gives what a person must look at (model, lexicon), once a change, or nothing.
+        """
+        with self._swapping:
+            seen = self._look()
+            if seen == self._seen:
+                return ""
+            self._seen = seen
+            paths, brand = self._settings.paths, self._brand
+            try:
+                lexicon = read_lexicon(paths.config, brand.programme)
+            except ConfigError as error:
+                log.error("lexicon refused, the old one stays", problems=error.problems)
+                return "lexicon"
+            found = replace(brand, understanding=load_classifier(paths.models, lexicon))
+            self._brand = self._with_a_model(found)
+            log.info("classifier swapped", model=str(seen[0]), words=len(lexicon))
+            return "model" if _is_fallback(found) else ""
+
+    def _with_a_model(self, brand: Brand) -> Brand:
+        """A model that cannot be read takes no model away that works."""
+        if not _is_fallback(brand) or _is_fallback(self._brand):
+            return brand
+        log.error("the model that was in force stays", mend="huitou models rollback, or huitou train")
+        return replace(brand, understanding=self._brand.understanding)
+
+    def _look(self) -> tuple[Path | None, tuple[tuple[str, int, int], ...]]:
+        """What tells that model or lexicon have changed: the promoted folder, and names, times and sizes of files."""
+        stamps = []
+        for path in _lexicon_files(self._settings.paths.config):
+            with suppress(FileNotFoundError):  # gone between the two looks: the next one tells
+                stat = path.stat()
+                stamps.append((path.name, stat.st_mtime_ns, stat.st_size))
+        return _promoted(self._settings.paths.models), tuple(stamps)
+
+
+def _is_fallback(brand: Brand) -> bool:
+    return getattr(brand.understanding, "version", "") == FALLBACK_MODEL
 
 
 def _promoted(models: Path) -> Path | None:

@@ -32,6 +32,8 @@ class WorkMetrics:
         self._degraded = Counter(
             "messages_degraded", "Messages judged by keywords because no model was at hand", registry=registry
         )
+        self._is_degraded = Gauge("model_degraded", "1 while there is no model and keywords judge", registry=registry)
+        self._was_degraded = False
         self.alarm = alarm
 
     def observe_work(self, messages: int, took_s: float) -> None:
@@ -61,3 +63,10 @@ class WorkMetrics:
     def count_degraded(self, messages: int) -> None:
         """So many messages were judged without a model."""
         self._degraded.inc(messages)
+
+    def set_degraded(self, is_degraded: bool) -> None:
+        """Whether this process judges without a model; where it begins to, a person must look at it."""
+        if is_degraded and not self._was_degraded:
+            self.alarm("model")
+        self._was_degraded = is_degraded
+        self._is_degraded.set(is_degraded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +85,16 @@ class Classifier:
             return [_by_keywords(text) for text in texts]
         verdicts: list[Verdict] = []
         for at in range(0, len(texts), CHUNK):
-            verdicts += self._judge(self._model, texts[at : at + CHUNK], chats[at : at + CHUNK])
+            verdicts += self._judge_or_guess(self._model, texts[at : at + CHUNK], chats[at : at + CHUNK])
         return verdicts
+
+    def _judge_or_guess(self, model: LinearModel, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
+        try:
+            return self._judge(model, texts, chats)
+        except Exception as error:
+            # A model that was damaged in a way no check foresaw must not stop a dialog; the mark raises the alarm.
+            why = f"模型出错: {type(error).__name__}"
+            return [replace(found, reasons=(*found.reasons, why)) for found in map(_by_keywords, texts)]
 
     def _judge(self, model: LinearModel, texts: Sequence[str], chats: Sequence[str]) -> list[Verdict]:
         present = model.read(texts)

@@ -270,6 +270,6 @@ def test_a_broken_pointer_is_no_end(pointer: str, running: Path) -> None:
     (folder / "current.json").write_text(pointer)
     with capture_logs() as lines:
         holder = BrandHolder(settings_of(running))
-        holder.follow_model()
+        holder.follow()
     assert holder().understanding.classify(["快吃完了"], ["group"])[0].degraded
     assert any(line["log_level"] == "error" for line in lines)

@@ -18,7 +18,7 @@ from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
 from handlers.react import Unsettled
 from handlers.talk.tables import InboxRow
-from intents.classifier import Scored, Verdict
+from intents.classifier import Classifier, Scored, Verdict
 
 VAGUE, LATER = "那个分还有没有啊上次说的", "在吗在吗,刚才那个也帮我看一下吧谢谢"
 
@@ -173,3 +173,13 @@ def test_a_lost_question_is_no_lost_message(shop: Any, goes: str) -> None:
     assert again.asked == []
     with shop.database.reading() as session:
         assert session.scalars(select(InboxRow.state)).all() == [1]
+
+
+def test_a_message_judged_by_keywords_rings_an_alarm(counter: Any) -> None:
+    """Without a model the customer is answered all the same, it is counted, and somebody is called."""
+    counter.brand = replace(counter.brand, understanding=Classifier.fallback())
+    counter.member("wmA", points=100)
+    counter.handle(counter.message("wmA", "我有多少积分"))
+    assert "100" in counter.outbox()[0].payload
+    assert counter.alarms == ["model"]
+    assert counter.registry.get_sample_value("messages_degraded_total") == 1

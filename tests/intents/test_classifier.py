@@ -126,3 +126,13 @@ def test_each_text_needs_its_chat(classifier: Classifier) -> None:
     """A caller that mixes up its lists hears of it."""
     with pytest.raises(ValueError, match="one chat per text"):
         classifier.classify(["转人工", "早"], ["kf"])
+
+
+def test_a_model_that_breaks_while_judging_degrades(model: LinearModel, tmp_path: Path) -> None:
+    """Damage that no check foresaw: keywords answer, the reason names what happened, the batch goes on."""
+    model.save(tmp_path / "0009")
+    broken = LinearModel.load(tmp_path / "0009")
+    object.__setattr__(broken, "weights", broken.weights[:3])
+    [plain, trap] = Classifier(broken, "0009").classify(["快吃完了", "外卖快吃完了"], ["private", "private"])
+    assert ids(plain) == ["running_out"] and trap.scenarios == ()
+    assert plain.degraded and plain.reasons[-1] == "模型出错: IndexError"
