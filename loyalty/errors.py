@@ -37,6 +37,9 @@ LoyaltyError
 │   ├── BadActivity        its kind or facts cannot be used
 │   ├── UnknownActivity
 │   └── ActivityDecided    it was approved, rejected or refused before
+├── FraudError
+│   ├── UnknownFinding
+│   └── FindingDecided     it was held, dismissed, released or confiscated before
 └── ProgrammeError         the programme contradicts itself
 """
 
@@ -312,6 +315,26 @@ class ActivityDecided(ActivityError):
     def __init__(self, activity_id: int, state: str) -> None:
         self.activity_id, self.state = activity_id, state
         super().__init__(f"activity {activity_id} is {state}; only what is pending can be decided")
+
+
+class FraudError(LoyaltyError):
+    """A finding of fraud cannot be dealt with so."""
+
+
+class UnknownFinding(FraudError):
+    """There is no finding with this number."""
+
+    def __init__(self, finding_id: int) -> None:
+        self.finding_id = finding_id
+        super().__init__(f"no finding {finding_id}; see huitou fraud list")
+
+
+class FindingDecided(FraudError):
+    """The finding is in a state that does not allow it."""
+
+    def __init__(self, finding_id: int, state: str, wanted: str) -> None:
+        self.finding_id, self.state, self.wanted = finding_id, state, wanted
+        super().__init__(f"finding {finding_id} is {state}, only what is {wanted} can be decided so")
 
 
 class ProgrammeError(LoyaltyError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
 from loyalty.parts import Part, Slug
 
@@ -24,7 +24,7 @@ class FraudPolicy(Part):
     """Each rule looks back `look_back_days`; `hold_from_score` holds points without being asked, none: never.
 
     `shared_kinds` are the names and hints that tie members together; a value that more than `crowd` members share is
-    a place (an office, a dormitory), and ties nobody.
+    a place (an office, a dormitory), and ties nobody. What scores below `least_score` is not told.
     """
 
     look_back_days: PositiveInt = 30
@@ -36,7 +36,9 @@ class FraudPolicy(Part):
     refunded_share: Share = 0.6
     ring_referrals: PositiveInt = 2
     shared_kinds: tuple[Slug, ...] = ("phone", "unverified_phone", "device", "name_address")
+    one_person_kinds: tuple[Slug, ...] = ("phone", "unverified_phone", "device")
     crowd: Annotated[int, Field(ge=3)] = 25
+    empty_referrals: Annotated[int, Field(ge=2)] = 6
+    least_score: Score = 50
     hold_from_score: Score | None = None
     hold_days: PositiveInt = 14
-    fewest_points: NonNegativeInt = 0
