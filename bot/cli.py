@@ -26,6 +26,7 @@ from bot.command import (
     settings_in_force,
 )
 from bot.evaluation_cli import evaluate
+from bot.fraud_cli import fraud_app
 from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask, set_up_logging
@@ -49,6 +50,7 @@ app.add_typer(inbox_app, name="inbox")
 app.add_typer(sop_app, name="sop")
 app.add_typer(imports_app, name="import")
 app.add_typer(keys_app, name="keys")
+app.add_typer(fraud_app, name="fraud")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from bot.work_metrics import WorkMetrics
 from handlers.followup import entries, sop, sources, sweeps
 from handlers.reminders import due_reminders
 from handlers.talk import inbox, outbox
-from loyalty import coupons
+from loyalty import coupons, fraud, insights
 from loyalty.ledger import expire_due, release_due_holds
 from loyalty.redemptions import lapse_due
 from loyalty.tiers import evaluate_due
@@ -26,6 +26,8 @@ TIMERS_PER_CLAIM = 1000
 SWEEP_EVERY = timedelta(seconds=60)
 MEASURE_EVERY = timedelta(seconds=1)
 TICK_S = 1.0
+INSIGHT_PAGE, INSIGHT_PAGES = 1000, 20
+"""How many members a sweep looks at in one transaction, and how often in a row: timers must not wait for long."""
 PAUSE_S = 0.1
 """The least rest between two ticks, so that what happens in a crowd is taken together."""
 
@@ -111,6 +113,18 @@ class Ticker:
             evaluate_due(session, self._brand().programme, now)
         with self._database.transaction() as session:
             outbox.add(session, due_reminders(session, self._brand(), now), now)
+        self._know_members(now)
+
+    def _know_members(self, now: datetime) -> None:
+        """Rhythms and scores of those who bought meanwhile, and what looks like abuse."""
+        programme = self._brand().programme
+        for _ in range(INSIGHT_PAGES):
+            with self._database.transaction() as session:
+                if not insights.refresh(session, programme, now, INSIGHT_PAGE):
+                    break
+        with self._database.transaction() as session:
+            if found := fraud.look_when_due(session, programme, now):
+                log.warning("fraud suspected", findings=found)
 
     def _measure(self) -> None:
         with self._database.reading() as session:
