@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -116,7 +117,7 @@ class Import:
         """Write every chunk as if in earnest, and take it back."""
         errors: list[RowError] = []
         for rows in read(0):
-            taken = _again(lambda rows=rows: self._pretend(rows))
+            taken = _again(partial(self._pretend, rows))
             report.rows, report.rejected = report.rows + len(rows), report.rejected + len(taken.refused)
             report.new, report.known = report.new + taken.new, report.known + taken.known
             report.points += taken.points
@@ -142,8 +143,7 @@ class Import:
         if at.finished_at is None:
             with _rejects(self.rejected_path, at.rejected_bytes) as rejects:
                 for rows in read(at.rows):
-                    taken, at = _again(lambda rows=rows, at=at, end=rejects.tell(): self._write(
-                        rows, at, sheet, rejects, end))
+                    taken, at = _again(partial(self._write, rows, at, sheet, rejects, rejects.tell()))
                     errors += [error for _, error in _in_order(taken)][:SHOWN - len(errors)]
                 with self.database.transaction() as session:
                     at = imports.note_progress(session, at, name, 0, Taken(), at.rejected_bytes, self.clock())

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -91,8 +91,9 @@ def _reader(source: Source, skip: int, size: int) -> Iterator[IO[bytes]]:
         if job is None or out is None:
             raise RuntimeError("a process without pipes")
         try:
-            pickle.dump((source, skip, size), job)
-            job.close()
+            with suppress(BrokenPipeError):  # it died at once: there is nothing to read, which is told
+                pickle.dump((source, skip, size), job)
+                job.close()
             yield out
         finally:
             process.kill()

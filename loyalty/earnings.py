@@ -100,8 +100,8 @@ def _find(session: Session, asset: str, owners: Collection[int], available: dict
             seen += 1
         else:
             owing.add((asset, owner))
-    if seen < len(owners):
-        missing = [owner for owner in owners if (asset, owner) not in available]
-        opened = open_accounts(session, [AccountName(owner, asset, AVAILABLE) for owner in missing])
-        for name, id in opened.items():
-            available[asset, name.owner] = id
+    if seen == len(owners):
+        return
+    missing = [owner for owner in sorted(owners) if (asset, owner) not in available]
+    opened = open_accounts(session, [AccountName(owner, asset, AVAILABLE) for owner in missing])
+    available.update({(asset, name.owner): id for name, id in opened.items()})

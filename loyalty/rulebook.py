@@ -259,7 +259,7 @@ def _ratio(value: Decimal) -> tuple[int, int]:
 
 def _cut(shares: list[Share], most: int) -> list[Share]:
     """The shares with their points cut to a sum; what comes last loses first."""
-    if sum(share.amount for share in shares if share.asset == "points") <= most:
+    if sum([share.amount for share in shares if share.asset == "points"]) <= most:
         return shares
     kept = []
     for share in shares:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from loyalty.bulk import BULK, cell_of_moments, load
 from loyalty.campaign_tables import TierEvent, TierStanding
 from loyalty.customers import profiles
 from loyalty.days import local_day, midnight_after
@@ -18,6 +19,7 @@ from loyalty.tables import Member, table_of
 from loyalty.tier_figures import Figures, figures, figures_between
 from loyalty.writing import insert_into, insert_many
 
+_EVENT = ("member_id", "kind", "old_tier", "new_tier", "amount_fen", "growth", "counted_from", "due_at", "at")
 REACHED, KEPT, GRACE, DROPPED = "reached", "kept", "grace", "dropped"
 
 _MEMBERS, _STANDING = table_of(Member), table_of(TierStanding)
@@ -161,18 +163,21 @@ def write_steps(session: Session, steps: Sequence[Step]) -> None:
     """Store what happened, and each member's tier as the last step left it."""
     if not steps:
         return
-    insert_many(session, TierEvent, [
-        {"member_id": step.member_id, "kind": step.kind, "old_tier": step.old_tier, "new_tier": step.new_tier,
-         "amount_fen": step.amount_fen, "growth": step.growth, "counted_from": step.counted_from,
-         "due_at": step.due_at, "at": step.at} for step in steps], ["id"])
+    if len(steps) >= BULK:
+        cell = cell_of_moments(session)
+        load(session, TierEvent, _EVENT, [
+            (step.member_id, step.kind, step.old_tier, step.new_tier, step.amount_fen, step.growth,
+             cell(step.counted_from) if step.counted_from else None, cell(step.due_at) if step.due_at else None,
+             cell(step.at)) for step in steps])
+    else:
+        insert_many(session, TierEvent, [asdict(step) for step in steps], ["id"])
     last = {step.member_id: step for step in steps}
     by_tier: dict[str | None, list[int]] = {}
     for id, step in last.items():
         by_tier.setdefault(step.new_tier, []).append(id)
     for tier, ids in sorted(by_tier.items(), key=lambda item: item[0] or ""):
         session.execute(update(_MEMBERS).where(among(_MEMBERS.c.id, sorted(ids))).values(tier=tier))
-    after = [standing_after(step) for _, step in sorted(last.items())]
-    dated = [asdict(standing) for standing in after if standing.due_at is not None]
+    dated = [asdict(standing_after(step)) for _, step in sorted(last.items()) if step.due_at is not None]
     ended = [id for id, step in sorted(last.items()) if step.due_at is None and step.kind != REACHED]
     if ended:
         session.execute(delete(_STANDING).where(among(_STANDING.c.member_id, ended)))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -212,14 +212,18 @@ def _as_json(session: Session, entity: type[Base], rows: Rows) -> str:
 
 def _cell(value: Any) -> Any:
     """A value as the driver of SQLite takes it."""
+    kind = type(value)
+    if kind is int or kind is str:
+        return value
     if isinstance(value, datetime):
         return sqlite_moment(value)
-    return bytes(value).decode() if isinstance(value, msgspec.Raw) else value
+    return bytes(value).decode() if kind is msgspec.Raw else value
 
 
-@lru_cache(maxsize=4096)
 def sqlite_moment(moment: datetime) -> str:
     """A moment as SQLite keeps it: text without the zone, in UTC, so that text order is time order."""
-    if moment.tzinfo is None:
-        raise ValueError(f"a moment without a time zone: {moment!r}; pass datetime(..., tzinfo=UTC)")
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:
+            raise ValueError(f"a moment without a time zone: {moment!r}; pass datetime(..., tzinfo=UTC)")
+        moment = moment.astimezone(UTC)
+    return moment.isoformat(" ", "microseconds")[:26]
