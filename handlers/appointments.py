@@ -155,6 +155,11 @@ def after_booking(turn: Turn) -> Scene:
         yield from go_on(turn, read_state(turn, {}))
 
 
+def speaks_of_delay(text: str) -> bool:
+    """Whether a message says that somebody will come late."""
+    return bool(_LATE.search(text))
+
+
 def remind(turn: Turn) -> Scene:
     """Something else was asked in between: what the appointment still needs is recalled."""
     assert turn.dialog is not None

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import clarify, consent, phrases, registry, undo
+from handlers import clarify, consent, phrases, registry, service_phrases, undo
 from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
@@ -23,7 +23,7 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     found = [
         scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
     ]
-    found = phrases.settle(turn, found)
+    found = service_phrases.settle(turn, phrases.settle(_as_if_fresh(turn), found))
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
@@ -46,6 +46,13 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
 def is_order(text: str) -> bool:
     """Whether words are taken at their word, whatever the classifier makes of them."""
     return consent.asks_to_resume(text) or undo.asks(text)
+
+
+def _as_if_fresh(turn: Turn) -> Turn:
+    """A dialog that asks for nothing, or whose time is over, takes no plain answer."""
+    step = registry.STEPS.get(turn.dialog.step) if turn.dialog is not None else None
+    is_over = turn.dialog is not None and turn.dialog.expires_at <= turn.now
+    return replace(turn, dialog=None) if is_over or (step is not None and step.lingers) else turn
 
 
 def _takes(turn: Turn) -> bool:

@@ -23,7 +23,8 @@ MOST_ANSWERS: Final = 2
 
 
 class Answer(Part):
-    """One answer in the brand's words; `ask` are words one of which stands in a question for it.
+    """One answer in the brand's words; `ask` are words one of which stands in a question for it, 开封+多久 where both
+    parts do; the longest decides.
 
     `careful` marks what is said about allergies, pregnancy, children, illness or medicine: only such a text answers
     such a question, word for word.
@@ -98,4 +99,5 @@ def _best(clause: str, answers: Sequence[Answer], careful: bool = False) -> Answ
 
 
 def _longest(text: str, words: Iterable[str]) -> int:
-    return max((len(word) for word in words if word.lower() in text), default=0)
+    """How much of the text the longest word that stands in it covers; 开封+多久 asks for both of its parts."""
+    return max((len(word) for word in words if all(part in text for part in word.lower().split("+"))), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handlers import history, joining, redemption
+from handlers import history, joining, knowledge, redemption
 from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
@@ -44,6 +44,9 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
             found = ["membership"]
         if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
             found = ["points_redeem"]
+    goods = "product_question" in found and knowledge.products_named(turn.text, turn.brand.programme)
+    if goods and not re.search(r"换|兑|积分", turn.text):
+        return found  # something the brand sells may be a reward as well; a question about the goods is about these
     if set(found) <= _NEAR and turn.dialog is None and redemption.speaks_of_reward(turn):
         return ["points_redeem"]
     return found

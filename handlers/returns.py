@@ -29,6 +29,7 @@ _DROP: Final = re.compile(
     r"撤销|撤回|取消(?:退|换|申请|售后)|自己处理"
 )
 _RESUME: Final = re.compile(r"继续|接着|刚才(?:的|那个)|上次(?:的|那个)")
+_PARCEL: Final = re.compile(r"到哪|发货|物流|快递|什么时候到|积分|多少钱")
 _PROGRESS: Final = re.compile(
     r"怎么样了|进度|处理(?:好|了|到|得)|多久|几天|有消息|什么时候(?:处理|退|到账|给)|到账|咋样了"
 )
@@ -98,7 +99,9 @@ def is_about(turn: Turn) -> bool:
     if turn.message.kind == "image" or _wants_out(turn, state) or _RESUME.search(turn.text):
         return True
     own = {scored.id for scored in turn.verdict.scenarios} <= {"return_exchange"}
-    return _read(turn, state) != state and (own or state.get("needs") == "order" or _read_wish(turn.text) != "")
+    found = _read(turn, state)
+    is_other_order = found.get("order") != state.get("order") and not _PARCEL.search(turn.text)
+    return found != state and (own or is_other_order or state.get("needs") == "order" or _read_wish(turn.text) != "")
 
 
 def is_about_open(turn: Turn) -> bool:

@@ -1,0 +1,35 @@
+"""What facts settle where the classifier finds nothing: a product that is named, a visit that stands, an order."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from handlers import appointments, knowledge, logistics
+from handlers.appointment_reading import local_now, names_service, upcoming
+from handlers.moments import read_moment
+from handlers.talk.turn import Turn
+
+_ASKS: Final = re.compile(
+    r"[?？]|[吗么嘛呢]$|什么|怎么|多少|哪|几|能不能|可不可以|可以.{0,6}吗|是不是|有没有|会不会|要不要|啥|咋|[^不]不$"
+)
+_PARCEL: Final = re.compile(r"快递|物流|发货|包裹|单号|派送|到货|签收")
+_BOOK: Final = re.compile(r"预约|(?:^|我|想|要|帮|给我|再)约(?!会|饭|等|定|好)|有位|空位|留个位")
+
+
+def settle(turn: Turn, found: list[str]) -> list[str]:
+    """The scenarios of a private message; what was found stays."""
+    if found or not turn.is_automatic or turn.message.kind != "text" or not 2 <= len(turn.text) <= 60:
+        return found
+    text = turn.text
+    if appointments.speaks_of_delay(text) and upcoming(turn):
+        return ["appointment"]
+    if turn.brand.appointments.services:
+        is_timed = read_moment(text, local_now(turn)).is_said
+        if _BOOK.search(text) or (is_timed and names_service(turn) is not None):
+            return ["appointment"]
+    if _PARCEL.search(text) and _ASKS.search(text) and logistics.known_orders(turn):
+        return ["order_logistics"]
+    if _ASKS.search(text) and knowledge.products_named(text, turn.brand.programme):
+        return ["product_question"]
+    return found
