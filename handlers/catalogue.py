@@ -104,13 +104,10 @@ def asked_for(text: str) -> str:
 
 
 def _places(text: str, length: int) -> list[int]:
-    found = read_places(text)
-    if found:
-        return found
     but = _LAST_BUT.search(text)
     if but:
         return [length + 1 - {"二": 2, "两": 2, "三": 3, "四": 4}[but[1]]]
-    return [length] if _LAST.search(text) else []
+    return [length] if _LAST.search(text) else read_places(text)
 
 
 def _first_found(
@@ -134,7 +131,7 @@ def _at(
 
 
 def _partly_named(part: str, rewards: Sequence[Reward]) -> list[Reward]:
-    if not part:
+    if not part or (part.isascii() and len(part) < 2) or part.isdigit():
         return []
     return [reward for reward in rewards if any(part in word for word in _words(reward))]
 

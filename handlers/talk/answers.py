@@ -88,6 +88,8 @@ _ORDINAL: Final = re.compile(
     rf"^(?:我?(?:要|选|换|就|兑)?(?:第)?){_PLACE}(?:号|个|项|款|种|样)?(?:吧|呀|啊|的|了|哈)?$"
 )
 _ORDINALS: Final = re.compile(rf"第{_PLACE}(?:号|个|项|款|种|样)?|(?<![\d.]){_PLACE}号")
+_TWICE: Final = re.compile(r"^(.{2,6}?)\1+$")
+"""What is said twice over: 算了算了."""
 _TOKEN: Final = re.compile(r"\[\w+\]|\w+|[^\w\s]\u200d?[♀♂]?")
 
 
@@ -181,11 +183,13 @@ def _plain(text: str) -> str:
 
 
 def _says_no(bare: str) -> bool:
+    bare = _TWICE.sub(r"\1", bare)
     single = _undouble(bare)
     return not _NO.isdisjoint({bare, single, bare.rstrip(_PARTICLES), single.rstrip(_PARTICLES)})
 
 
 def _says_yes(bare: str) -> bool:
+    bare = _TWICE.sub(r"\1", bare)
     single = re.sub(r"([^哈])\1+", r"\1", bare)
     after_hm = bare.lstrip("嗯恩")
     shapes = {bare, single, _AFTER_YES.sub("", bare), _AFTER_YES.sub("", single), after_hm}
