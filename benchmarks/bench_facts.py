@@ -88,12 +88,14 @@ def verdicts(classifier: Classifier, pairs: Sequence[Pair]) -> list[Verdict]:
     return classifier.classify([pair.text for pair in pairs], [CHAT] * len(pairs))
 
 
-def judge(classifier: Classifier, pairs: Sequence[Pair]) -> Report:
+def judge(classifier: Classifier, pairs: Sequence[Pair], with_open_words: bool = True) -> Report:
+    """Without the open words only what the model has heard by itself is settled."""
     cut = classifier.cut(SCENARIO, CHAT)
     heard = verdicts(classifier, pairs)
     truth = np.array([pair.running_out for pair in pairs])
     text = np.array([is_told(verdict) for verdict in heard])
-    settled = [settle(one, pair.supply, cut, pair.text) for one, pair in zip(heard, pairs, strict=True)]
+    words = [pair.text if with_open_words else "" for pair in pairs]
+    settled = [settle(one, pair.supply, cut, text) for one, pair, text in zip(heard, pairs, words, strict=True)]
     facts = np.array([is_told(verdict) for verdict in settled])
     _, places = np.unique([pair.text for pair in pairs], return_inverse=True)
     f1_counts = [np.stack([2 * (truth & told), truth.astype(int) + told], axis=1) for told in (text, facts)]
@@ -144,10 +146,14 @@ def main() -> None:
     if options.learn:
         print("_ODDS:", learnt(classifier, [pair for pair in pairs if pair.part == "tune"]))
         return
-    report = judge(classifier, [pair for pair in pairs if pair.part == "judge"])
+    unseen = [pair for pair in pairs if pair.part == "judge"]
+    report, plain = judge(classifier, unseen), judge(classifier, unseen, with_open_words=False)
     print(f"model {folder.name}, {report.pairs} pairs of the judge part, private chat")
     print(f"F1        {report.f1}")
     print(f"accuracy  {report.accuracy}")
+    print("without the words that name nothing (快了):")
+    print(f"F1        {plain.f1}")
+    print(f"accuracy  {plain.accuracy}")
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ class Service:
                     self._metrics.alarm(wrong)
                 self._show_model()
             except Exception as error:
-                self._metrics.alarm("model")
+                self._metrics.alarm("model refused")
                 log.error("cannot look for another model or lexicon", error=str(error)[:300])
 
     def _show_model(self) -> None:

@@ -269,7 +269,7 @@ class BrandHolder:
     def follow(self) -> str:
         """Take up another model or another lexicon, should there be one; the rest stays as it is.
 
-        Gives what a person must look at (model, lexicon), once a change, or nothing.
+        Gives what a person must look at (model refused, lexicon refused), once a change, or nothing.
         """
         with self._swapping:
             seen = self._look()
@@ -281,11 +281,11 @@ class BrandHolder:
                 lexicon = read_lexicon(paths.config, brand.programme)
             except ConfigError as error:
                 log.error("lexicon refused, the old one stays", problems=error.problems)
-                return "lexicon"
+                return "lexicon refused"
             found = replace(brand, understanding=load_classifier(paths.models, lexicon))
             self._brand = self._with_a_model(found)
             log.info("classifier swapped", model=str(seen[0]), words=len(lexicon))
-            return "model" if _is_fallback(found) else ""
+            return "model refused" if _is_fallback(found) else ""
 
     def _with_a_model(self, brand: Brand) -> Brand:
         """A model that cannot be read takes no model away that works."""

@@ -67,6 +67,6 @@ class WorkMetrics:
     def set_degraded(self, is_degraded: bool) -> None:
         """Whether this process judges without a model; where it begins to, a person must look at it."""
         if is_degraded and not self._was_degraded:
-            self.alarm("model")
+            self.alarm("no model")
         self._was_degraded = is_degraded
         self._is_degraded.set(is_degraded)

@@ -198,7 +198,7 @@ class Worker:
     def _told(self, reaction: Reaction) -> None:
         if reaction.degraded:
             self._metrics.count_degraded(reaction.degraded)
-            self._metrics.alarm("model")
+            self._metrics.alarm("no model")
         if reaction.not_before is not None:
             self._not_before = min(reaction.not_before, self._not_before or reaction.not_before)
         for item in reaction.decided:

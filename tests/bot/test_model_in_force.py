@@ -104,7 +104,7 @@ def test_a_lexicon_that_cannot_be_read_is_refused(settings: Settings) -> None:
     before = score(holder)
     write_words(settings).write_bytes("挂耳".encode("gbk"))
     with capture_logs() as lines:
-        assert holder.follow() == "lexicon"
+        assert holder.follow() == "lexicon refused"
         assert holder.follow() == ""
     assert score(holder) == before
     [problem] = [line["problems"] for line in lines if line["log_level"] == "error"]
@@ -151,7 +151,7 @@ def test_a_broken_model_does_not_take_the_good_one_away(settings: Settings, dama
     else:
         shutil.rmtree(root / "0002")
     with capture_logs() as lines:
-        assert holder.follow() == "model"
+        assert holder.follow() == "model refused"
         assert holder.follow() == ""
         assert holder.reload()
     assert not holder.is_degraded and score(holder) == before
@@ -182,4 +182,4 @@ def test_being_without_a_model_is_shown() -> None:
         metrics.set_degraded(is_degraded)
         seen.append(registry.get_sample_value("model_degraded"))
     assert seen == [0, 1, 1, 0, 1]
-    assert alarms == ["model", "model"]
+    assert alarms == ["no model", "no model"]
