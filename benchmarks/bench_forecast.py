@@ -4,10 +4,10 @@
 
 Four worlds. In `random`, `regular` and `ticking` a customer's gaps are Erlang with k = 1, 3 and 6 (the model's own
 assumption), rates are gamma over customers, and after each purchase a customer leaves with a probability of their own.
-`seasons` is none of the model's: log-normal gaps, one break of months in some lives, and leaving at a random day. Each
-life is watched for up to 400 days (customers join over a year) and then for 90 more, which nobody may look at. Printed:
-calibration in ten classes of the probability of a purchase within 30 days (predicted and seen), its Brier score, that of
-a constant and of a naive rhythm (buys in 30 days if the mean gap says so, is lost after three of them), and the mean
+`seasons` is none of the model's: log-normal gaps, one break of months in some lives, leaving at a random day. Each life
+is watched for up to 400 days (customers join over a year) and then for 90 more, which nobody may look at. Printed:
+calibration in ten classes of the probability of a purchase within 30 days (predicted and seen), its Brier score, that
+of a constant and of a naive rhythm (buys in 30 days if the mean gap says so, is lost after three of them), and the mean
 error of the next purchase's day and of the number of purchases, beside the naive rhythm's.
 """
 
@@ -18,6 +18,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 from loyalty.forecasts import History, Model, fit, regularity_of
@@ -77,7 +78,7 @@ WORLDS: dict[str, Callable[[random.Random], Life]] = {
 
 
 def gaps(life: Life) -> list[float]:
-    return [later - day for day, later in zip(life.past, life.past[1:], strict=False)]
+    return [later - day for day, later in pairwise(life.past)]
 
 
 def naive_gap(life: Life) -> float:
@@ -105,7 +106,7 @@ def next_gap_errors(model: Model, lives: list[Life]) -> tuple[float, float, int]
             continue
         real = life.past[-1] - told[-1]
         expected = model.next_in_days(History(len(told) - 1, told[-1], told[-1]))
-        seen = [later - day for day, later in zip(told, told[1:], strict=False)]
+        seen = [later - day for day, later in pairwise(told)]
         mine.append(abs((expected if expected is not None else 365.0) - real))
         naive.append(abs(statistics.fmean(seen) - real))
     return statistics.fmean(mine), statistics.fmean(naive), len(mine)

@@ -42,7 +42,7 @@ CONDITIONS = (
     "value_score >= 80 or orders == 0",
     "orders >= 1",
 )
-NUMBERS = {"postgresql": "SELECT n FROM generate_series({first}, {last}) n",
+NUMBERS = {"postgresql": "SELECT n FROM generate_series(CAST({first} AS bigint), {last}) n",
            "sqlite": "WITH RECURSIVE s(n) AS (SELECT {first} UNION ALL SELECT n + 1 FROM s WHERE n < {last}) "
                      "SELECT n FROM s"}
 AGO = {"postgresql": "CAST('{now}+00' AS timestamptz) - make_interval(secs => {s})",
@@ -60,7 +60,8 @@ def fill(database: Database, members: int) -> None:
     since, rhythm = "(n * 7919 % 400) * 86400 + n % 86400", "(5 + n * 31 % 60)"
     on, off = ("1", "0") if database.is_sqlite else ("true", "false")
     statements = [
-        f"INSERT INTO members (id, tier, created_at, joined_at, opted_out_at) SELECT n, CASE WHEN n % 5 = 0 THEN 'leaf' "
+        "INSERT INTO members (id, tier, created_at, joined_at, opted_out_at) SELECT n, "
+        "CASE WHEN n % 5 = 0 THEN 'leaf' "
         f"ELSE 'seed' END, {ago('0')}, CASE WHEN n % 3 > 0 THEN {ago('86400')} END, CASE WHEN n % 11 = 0 THEN "
         f"{ago('0')} END FROM ({{numbers}}) x",
         "INSERT INTO purchase_rhythms (member_id, first_at, last_at, orders, occasions, amount_fen, span_days, "
@@ -110,7 +111,8 @@ def follow(database: Database, orders: int) -> None:
         rhythms.refresh(session, BRAND, NOW)
         session.execute(text(
             "INSERT INTO orders (source, external_id, body_hash, member_id, paid_at, amount_fen, items, state, earned, "
-            f"recorded_at) SELECT 'b', CAST(n AS text), '', 1 + n % {max(orders // 10, 1)}, {told}, 1000, '{items}', 'paid', 0, {told} "
+            f"recorded_at) SELECT 'b', CAST(n AS text), '', 1 + n / 10, {told}, 1000, '{items}', 'paid', 0, "
+            f"{told} "
             f"FROM ({NUMBERS[kind].format(first=1, last=orders)}) x"))
     started, members = time.perf_counter(), 0
     while True:

@@ -23,9 +23,9 @@ class PurchaseRhythm(Base):
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), primary_key=True, autoincrement=False)
     first_at: Mapped[Moment]
     last_at: Mapped[Moment] = mapped_column(index=True)
-    orders: Mapped[int] = mapped_column(index=True)
+    orders: Mapped[int]
     occasions: Mapped[int]
-    amount_fen: Mapped[int] = mapped_column(index=True)
+    amount_fen: Mapped[int]
     span_days: Mapped[float]
     last_gap_days: Mapped[float | None]
     earlier_gap_days: Mapped[float | None]
@@ -98,11 +98,11 @@ class MemberScore(Base):
     __tablename__ = "member_scores"
 
     member_id: Mapped[int] = mapped_column(ForeignKey("members.id"), primary_key=True, autoincrement=False)
-    churn: Mapped[float] = mapped_column(index=True)
+    churn: Mapped[float]
     next_at: Mapped[datetime | None] = mapped_column(index=True)
     purchases_ahead: Mapped[float]
     value_ahead_fen: Mapped[int]
-    value_score: Mapped[int] = mapped_column(index=True)
+    value_score: Mapped[int]
     brand_score: Mapped[int]
     retention_score: Mapped[int]
     scored_at: Mapped[Moment]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final, Protocol
 
-from sqlalchemy import Case, ColumnElement, case, func, literal, select
+from sqlalchemy import Case, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from loyalty.insight_parts import InsightPolicy
@@ -60,18 +60,6 @@ def stage(policy: InsightPolicy, now: datetime) -> Case[str]:
     return case((row.member_id.is_(None), PROSPECT), (row.lost_at <= now, LOST), (row.cooling_at <= now, COOLING),
                 (row.returned, RETURNED), (row.occasions == 1, NEW), (row.occasions >= policy.loyal_from, LOYAL),
                 else_=literal(ACTIVE))
-
-
-def in_stage(wanted: str, policy: InsightPolicy, now: datetime) -> ColumnElement[bool]:
-    """Whether a member is in a stage, in a form that indexes serve; the row may be joined from the left."""
-    row = PurchaseRhythm
-    if wanted == PROSPECT:
-        return row.member_id.is_(None)
-    if wanted == LOST:
-        return row.lost_at <= now
-    if wanted == COOLING:
-        return (row.cooling_at <= now) & (row.lost_at > now)
-    return (row.cooling_at > now) & (stage(policy, now) == wanted)
 
 
 def count_by_stage(session: Session, policy: InsightPolicy, now: datetime) -> dict[str, int]:

@@ -121,10 +121,6 @@ class Facts:
             return exists().where(MemberTag.member_id == Member.id, MemberTag.tag == value, alive)
         return exists().where(ProductRhythm.member_id == Member.id, ProductRhythm.sku == value)
 
-    def in_stage(self, stage: str) -> ColumnElement[bool]:
-        """Whether a member is in a stage."""
-        return lifecycle.in_stage(stage, self._programme.insights, self._now)
-
     def compare_days(self, name: str, sign: str, days: float) -> ColumnElement[bool]:
         """Whole days compared with a number, as a comparison of the moment itself, so that its index serves."""
         moment = self.fact(name).moment
@@ -168,19 +164,6 @@ class Facts:
         # SQLite's floor is SQLAlchemy's own and knows no null.
         days = case((moment.is_(None), None), *([] if name == "days_overdue" else [(days < 0, 0)]), else_=days)
         return Fact(days, "" if name == "days_since_joined" else RHYTHM, moment)
-
-    def spent(self, sign: str, yuan: float) -> ColumnElement[bool]:
-        """What was paid compared with yuan, in fen, so that the index of the column serves."""
-        column, fen = table_of(PurchaseRhythm).c.amount_fen, round(yuan * 100, 6)
-        whole = floor(fen) == fen
-        match sign:
-            case "ge" | "lt":
-                return column >= ceil(fen) if sign == "ge" else column < ceil(fen)
-            case "gt" | "le":
-                return column > floor(fen) if sign == "gt" else column <= floor(fen)
-            case "eq":
-                return column == int(fen) if whole else _present(column, False)
-        return column != int(fen) if whole else _present(column, True)
 
     def _channel(self) -> ColumnElement[Any]:
         return (select(Acquisition.channel_code).where(Acquisition.member_id == Member.id)

@@ -94,15 +94,9 @@ class _Reader:
         if fact.moment is not None:
             clause, nothing = self.facts.compare_days(name, sign, float(value)), fact.moment.is_(None)
         else:
-            clause, nothing = self._column(name, sign, fact.column, value), fact.column.is_(None)
+            told = literal(value if isinstance(value, str) else _plain(value))
+            clause, nothing = _operate(sign, fact.column, told), fact.column.is_(None)
         return or_(clause, nothing) if _holds(sign, empty, value) else clause
-
-    def _column(self, name: str, sign: str, column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
-        if name == "stage" and sign == "eq":
-            return self.facts.in_stage(value)
-        if name == "spent_yuan":
-            return self.facts.spent(sign, value)
-        return _operate(sign, column, literal(value if isinstance(value, str) else _plain(value)))
 
     def _contains(self, node: Any, want: bool) -> ColumnElement[bool]:
         box, thing = node.container, node.member

@@ -21,6 +21,8 @@ from loyalty.segment_sql import NotExpressible, compiled, named_in
 from loyalty.tables import Member
 
 PAGE = 2000
+_IN_MEMORY = select(func.set_config("work_mem", "256MB", True))
+"""Until the transaction ends: tables of a million rows are joined in memory and not through files."""
 
 
 def audience(session: Session, condition: str, now: datetime, programme: Programme, *, after_id: int = 0,
@@ -88,6 +90,7 @@ def _ids(session: Session, statement: Select[*tuple[Any, ...]]) -> list[int]:
     ids = statement.subquery()
     together: ColumnElement[Any]
     if session.get_bind().dialect.name == "postgresql":
+        session.execute(_IN_MEMORY)
         together = func.array_agg(ids.c.id)
         return sorted(session.scalar(select(together)) or ())
     text = session.scalar(select(func.group_concat(ids.c.id, literal(",", String))))
