@@ -16,7 +16,7 @@ NEVER_DAYS: Final = 9999
 FACTS: Final[Mapping[str, Any]] = {
     "name": "", "tier": "", "tier_name": "", "product": "", "bundle": "", "rep": "", "rep_name": "",
     "channel_code": "", "points_lapse_on": "", "woken_by": "", "brand": "", "points_name": "", "link": "",
-    "quote": "", "said": "",
+    "quote": "", "said": "", "variant": "",
     "points": 0, "points_lapsing": 0, "points_lapse_days": NEVER_DAYS, "orders": 0, "spent_yuan": 0.0, "groups": 0,
     "days_since_order": NEVER_DAYS, "days_since_added": NEVER_DAYS, "days_since_joined": NEVER_DAYS,
     "days_since_complaint": NEVER_DAYS, "days_since_message": NEVER_DAYS, "days_since_start": 0,

@@ -22,6 +22,7 @@ from pydantic import (
 
 from handlers.followup import words
 from handlers.followup.conditions import condition
+from handlers.followup.trials import Experiment
 
 CALENDAR: Final = {
     "元旦": (1, 1), "情人节": (2, 14), "女神节": (3, 8), "520": (5, 20), "618": (6, 18), "七夕前": (8, 1),
@@ -313,6 +314,7 @@ class Sop(Part):
     audience: Expression | None = None
     entry: Entry = Entry()
     stop_when: tuple[Stop, ...] = ()
+    experiment: Experiment | None = None
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
 
     @property

@@ -20,7 +20,7 @@ from handlers.talk.outbox import Outgoing
 from loyalty.movements import Movement
 
 LOOK_BACK: Final = timedelta(days=35)
-_GIVEN: Final = frozenset({"woken_by", "link"})
+_GIVEN: Final = frozenset({"woken_by", "link", "variant"})
 
 
 @dataclass(frozen=True, slots=True)

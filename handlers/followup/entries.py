@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
+from handlers.followup import experiments
 from handlers.followup.caps import Decision
 from handlers.followup.conditions import FACTS, condition
 from handlers.followup.definition import Sop, Trigger
@@ -19,6 +20,7 @@ from handlers.followup.desk import Desk
 from handlers.followup.engine import Engine, by_importance
 from handlers.followup.runs import Occasion, Run, run_of
 from handlers.followup.tables import HappeningRow, RunRow
+from handlers.followup.trials import HOLD_OUT
 from handlers.talk.outbox import Outgoing
 from loyalty.storage import among
 from loyalty.tables import table_of
@@ -49,9 +51,12 @@ class Entering:
     why: str
     at: datetime
     data: dict[str, Any] = field(default_factory=dict)
+    heard: Occasion | None = None
 
     def run(self, name: str) -> Run:
         """The run that this entry begins."""
+        if self.heard is not None:
+            return Run(self.heard, self.heard.rep, self.at)
         occasion = Occasion(
             sop=self.sop.id, member_id=self.member_id, rep="", message_key=f"{self.member_id}:{self.key}",
             title=self.sop.title, said="", where="", why=self.why, quote="", name=name, event=self.data,
@@ -111,8 +116,10 @@ def handle(session: Session, brand: Brand, happened: Sequence[Happening], now: d
 
 def enter(engine: Engine, entering: Sequence[Entering], says_why_not: bool = True) -> list[Run]:
     """The runs that begin, by audience and entry rules; who is kept out gets a row with the reason."""
+    if not entering:
+        return []
     before = _before(engine.session, {one.member_id for one in entering}, {one.sop.id for one in entering})
-    begun: list[Run] = []
+    admitted: list[tuple[Sop, Run]] = []
     for one in entering:
         run = one.run(engine.crowd.profile(one.member_id).name)
         if run.task in before.tasks:
@@ -123,9 +130,30 @@ def enter(engine: Engine, entering: Sequence[Entering], says_why_not: bool = Tru
             before.busy.add((one.sop.id, one.member_id))
             before.last_at[one.sop.id, one.member_id] = engine.now
             engine.journal.keep(run)
-            begun.append(run)
+            admitted.append((one.sop, run))
         elif says_why_not:
             engine.journal.note(run, Decision("skipped", refusal))
+    return _give_variants(engine, admitted)
+
+
+def _give_variants(engine: Engine, admitted: Sequence[tuple[Sop, Run]]) -> list[Run]:
+    """Tell each run its variant; who is held out stays, with the reason, and counts as having entered."""
+    tried = {sop.id: sop for sop, _ in admitted if sop.experiment is not None}
+    variants = {
+        name: experiments.assign(engine.session, sop, [run.member_id for _, run in admitted if run.sop == name],
+                                 engine.now)
+        for name, sop in tried.items()
+    }  # fmt: skip
+    begun = []
+    for sop, run in admitted:
+        variant = variants.get(sop.id, {}).get(run.member_id, "")
+        if variant == HOLD_OUT:
+            run.state = "held_out"
+            engine.journal.note(run, Decision("skipped", f"实验 {experiments.name_of(sop)}: {experiments.HELD_OUT}"))
+            continue
+        if sop.experiment is not None or run.occasion.event.get("variant"):
+            run.know(variant=variant)
+        begun.append(run)
     return begun
 
 

@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from handlers.brand import Brand
 from handlers.followup import steps, words
 from handlers.followup.caps import KINDS, Decision
-from handlers.followup.definition import Prompt, Sop
+from handlers.followup.definition import Entry, Prompt, Sop
 from handlers.followup.engine import Engine, by_importance
-from handlers.followup.entries import BUSY, follow_on
+from handlers.followup.entries import BUSY, Entering, enter, follow_on
 from handlers.followup.runs import LIVE, SLOTS, Journal, Occasion, Run, read_runs
 from handlers.followup.tables import RunRow, TimerRow
 from handlers.talk import effects
@@ -35,6 +35,7 @@ class FollowUps:
 
     def __init__(self, session: Session, members: Collection[int], brand: Brand, now: datetime) -> None:
         self._engine, self._brand, self._now = Engine(session, members, brand, now), brand, now
+        self._entering: list[Entering] = []
 
     def start(self, occasion: Occasion, opted_out: bool) -> Decision:
         """Prompt the rep, put it off or keep still, by the rules of restraint; the decision is stored."""
@@ -61,7 +62,10 @@ class FollowUps:
             self._begin_later(sop, occasion)
 
     def flush(self) -> list[Outgoing]:
-        """Write runs, timers and touches; gives back the cards that go to the outbox."""
+        """Let in who waits at a door, write runs, timers and touches; gives back the cards for the outbox."""
+        for run in enter(self._engine, self._entering):
+            self._engine.journal.plan(run, self._now)
+        self._entering = []
         return self._engine.flush()
 
     def _prompt(self, run: Run, asked: Prompt, opted_out: bool) -> Decision:
@@ -80,8 +84,9 @@ class FollowUps:
         return decision
 
     def _begin_later(self, sop: Sop, occasion: Occasion) -> Decision:
-        run = self._run(sop.id, occasion)
-        self._engine.journal.plan(run, self._now)
+        heard = self._run(sop.id, occasion).occasion
+        why = occasion.why
+        self._entering.append(Entering(sop, occasion.member_id, occasion.message_key, why, self._now, heard=heard))
         return Decision("deferred", f"进入 SOP “{sop.title}”, 从第一步开始", self._now)
 
     def _run(self, name: str, occasion: Occasion) -> Run:
@@ -197,7 +202,8 @@ GONE: Final = "客户在发送前选择了勿扰"
 
 def _is_plain(sop: Sop) -> bool:
     """Whether the first step can be decided at once, from what a batch of messages has read anyway."""
-    return sop.steps[0].prompt is not None and sop.audience is None and not sop.entry.once
+    is_open = sop.audience is None and sop.entry == Entry() and sop.experiment is None
+    return sop.steps[0].prompt is not None and is_open
 
 
 def _go_on(engine: Engine, run: Run) -> None:

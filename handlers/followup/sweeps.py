@@ -158,8 +158,17 @@ def _calendar(today: Today) -> Iterator[Found]:
 
 
 def _segment(today: Today) -> Iterator[Found]:
-    for member in _everybody(today.session):
-        yield Found(member, f"segment:{today.day.isoformat()}", f"属于人群: {today.trigger.segment}")
+    condition = today.trigger.segment or ""
+    for member in _in_segment(today, condition):
+        yield Found(member, f"segment:{today.day.isoformat()}", f"属于人群: {condition}")
+
+
+def _in_segment(today: Today, condition: str) -> Iterable[int]:
+    """One query where all its facts are those of segments and mean the same there; else everybody is looked at."""
+    named = named_facts(condition)
+    if named <= SAME_FACTS:
+        return segments.audience(today.session, condition, today.now, today.brand.programme)
+    return _everybody(today.session)
 
 
 def _everybody(session: Session) -> Iterator[int]:

@@ -102,6 +102,19 @@ class WatermarkRow(Base):
     at: Mapped[datetime]
 
 
+class AssignmentRow(Base):
+    """A person's variant in an experiment, for good; whatever reaches the goal after `at` and up to `until` counts."""
+
+    __tablename__ = "followup_assignments"
+    experiment: Mapped[str] = mapped_column(String(40), primary_key=True)
+    member_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sop: Mapped[str] = mapped_column(String(40))
+    variant: Mapped[str] = mapped_column(String(40))
+    at: Mapped[datetime]
+    until: Mapped[datetime]
+    __table_args__ = (Index("ix_followup_assignments_until", "experiment", "until"),)
+
+
 class PauseSopRow(Base):
     """A follow-up that was put on hold by a person: nobody enters, what is due waits."""
 
