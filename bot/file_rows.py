@@ -1,7 +1,7 @@
 """The rows of a CSV file, read ahead of who writes them: by a thread, or for a long file by a process of its own.
 
-Reading and checking a row takes as long as writing it, and both want a processor. Run as `python -m bot.file_rows` this
-is that process: it takes what to read on standard input and gives chunk after chunk on standard output.
+Reading and checking a row costs half of what writing it does, and both want a processor. That process runs `main`: it
+takes what to read on standard input and gives chunk after chunk on standard output.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from loyalty.import_rows import Row, Sheet
 
 LONG_BYTES = 4_000_000
 """From so many bytes on a process of its own has paid for its start."""
+
+_START = f"import gc; gc.disable(); from {__name__} import main; main()"
+"""Without looking for cycles: neither what imports build nor rows have any."""
 
 Chunk = tuple[list[Row[Any]], int]
 """Rows, and how many bytes of the file were read by then."""
@@ -84,7 +87,7 @@ def _reader(source: Source, skip: int, size: int) -> Iterator[IO[bytes]]:
     """The output of a process that reads; it ends with the block."""
     root = str(Path(__file__).resolve().parents[1])
     places = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-P", "-m", __name__]
+    command = [sys.executable, "-P", "-c", _START]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=1 << 20,
                           env=os.environ | {"PYTHONPATH": places}) as process:
         job, out = process.stdin, process.stdout
@@ -115,10 +118,3 @@ def main() -> None:
                     return
         except BrokenPipeError:
             os._exit(0)  # nothing that is left to flush has a reader
-
-
-if __name__ == "__main__":
-    import gc
-
-    gc.disable()  # rows have no cycles
-    main()

@@ -71,8 +71,10 @@ class Earner:
                 self._buyers[id].held_fen, self._buyers[id].growth = held
         self._above = {None if tier is None else tier.id: _least(programme, tier.id if tier else None)
                        for tier in (None, *programme.tiers)}
-        open_now = {id for id in self._book.budgeted
-                    if (campaign := programme.campaign(id)) and any(campaign.is_open(moment) for moment in paid)}
+        first, last = min(paid), max(paid)
+        open_now = {id for id in self._book.budgeted if (campaign := programme.campaign(id))
+                    and (campaign.open_from is None or campaign.open_from <= last)
+                    and (campaign.open_to is None or first < campaign.open_to)}
         self.allowance = Allowance(session, programme, at)
         if self._book.capped or open_now:
             self.allowance.load(member_ids, open_now, self._book.capped)
