@@ -4,7 +4,7 @@ Platzer and Reutterer, "Ticking Away the Moments: Timing Regularity Helps to Bet
 Marketing Science 35(5), 2016. Gaps between purchases are Erlang-k with a rate of each member's own (gamma over
 members, `r` and `alpha`); after each purchase, the first too, a member leaves for good with a probability of their own
 (beta over members, `a` and `b`). With k = 1 it is MBG/NBD, with k above 1 people buy more regularly than by chance.
-Days are the unit. See docs/why/0012_a_model_of_buying.md.
+Days are the unit. See docs/why/0016_a_model_of_buying.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The three follow the drivers of customer equity: value, brand and relationship (Rust, Lemon and Zeithaml, "Return on
 Marketing: Using Customer Equity to Focus Marketing Strategy", Journal of Marketing 68(1), 2004). How each is measured
-here is told in docs/why/0012_a_model_of_buying.md.
+here is told in docs/why/0016_a_model_of_buying.md.
 """
 
 from __future__ import annotations

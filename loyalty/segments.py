@@ -21,8 +21,9 @@ from loyalty.segment_sql import NotExpressible, compiled, named_in
 from loyalty.tables import Member
 
 PAGE = 2000
-_IN_MEMORY = select(func.set_config("work_mem", "256MB", True))
-"""Until the transaction ends: tables of a million rows are joined in memory and not through files."""
+_IN_MEMORY = select(func.set_config("work_mem", "256MB", True), func.set_config("jit", "off", True))
+"""Until the transaction ends: tables of a million rows are joined in memory and not through files, and nothing is
+compiled, which takes longer than such a query."""
 
 
 def audience(session: Session, condition: str, now: datetime, programme: Programme, *, after_id: int = 0,

@@ -5,7 +5,7 @@ Each sweep is made once a local day, when the quiet hours are over; making it ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -18,13 +18,18 @@ from handlers.followup.definition import CALENDAR, Sop, Trigger
 from handlers.followup.engine import Engine
 from handlers.followup.entries import Entering, enter
 from handlers.followup.tables import WatermarkRow
+from loyalty import segments
 from loyalty.campaign_tables import Birthday, TierStanding
+from loyalty.conditions import ConditionError
 from loyalty.reward_tables import PlanTerm
+from loyalty.segment_sql import named_in
 from loyalty.tables import Account, AccountBalance, Lot, Member, PurchaseSummary, Transfer, table_of
 from loyalty.writing import insert_into
 
 PAGE: Final = 1000
 DAY_S: Final = 86_400
+SAME_FACTS: Final = frozenset({"tier", "joined", "opted_out", "days_since_joined", "tags"})
+"""Facts of segments that are current in the very moment and mean the same here; rows that a sweep keeps may be late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +170,11 @@ def _segment(today: Today) -> Iterator[Found]:
 
 def _in_segment(today: Today, condition: str) -> Iterable[int]:
     """One query where all its facts are those of segments and mean the same there; else everybody is looked at."""
-    named = named_facts(condition)
-    if named <= SAME_FACTS:
+    try:
+        is_same = named_in(condition) <= SAME_FACTS
+    except ConditionError:  # it names a fact that only follow-ups know
+        is_same = False
+    if is_same:
         return segments.audience(today.session, condition, today.now, today.brand.programme)
     return _everybody(today.session)
 
