@@ -47,6 +47,10 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     goods = "product_question" in found and knowledge.products_named(turn.text, turn.brand.programme)
     if goods and not re.search(r"换|兑|积分", turn.text):
         return found  # something the brand sells may be a reward as well; a question about the goods is about these
+    if history.asks(turn.text) and set(found) <= _NEAR:
+        return ["points_redeem"]
+    if set(found) <= _NEAR and turn.dialog is None and redemption.asks_again(turn.text):
+        return ["points_redeem"] if turn.facts.redemptions(turn.member_id) else found
     if set(found) <= _NEAR and turn.dialog is None and redemption.speaks_of_reward(turn):
         return ["points_redeem"]
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from handlers import catalogue, history, joining, offers, undo
@@ -31,7 +32,13 @@ _ALL_POINTS: Final = re.compile(
     r"能换几个换几个|能换多少换多少|有多少换多少|(?:全部?|都|统统)(?:积?分)?(?:给我)?(?:换|兑|花|用)|最多(?:的|能)?换"
 )
 _OTHERS: Final = re.compile(
-    r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步"
+    r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步|"
+    r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥)|商城"
+)
+_SHORT_WISH: Final = re.compile(r"(?:那|就|我|要|想|帮|给)*[换兑](?!货|成).{1,8}$")
+_AGAIN: Final = re.compile(
+    r"(?:那|就|给我)?(?:同样|一样)?的?(?:再|多)(?:来|换|兑|要|加)(?:一|两|俩|三|\d)?(?:个|份|张|杯|瓶)?(?:同样的|"
+    r"一样的)?$"
 )
 _ALL_OF_THEM: Final = re.compile(r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)")
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
@@ -68,6 +75,8 @@ def start(turn: Turn) -> Scene:
         yield from joining.invite(turn, turn.text)
     else:
         found = _found(turn)
+        if not found and asks_again(turn.text):
+            found = [reward for reward in [_latest(turn)] if reward]
         if len(found) == 1 and _asks_detail(turn.text):
             yield from _tell_detail(turn, found[0])
         elif asks_odd_quantity(turn.text):
@@ -80,6 +89,10 @@ def choose(turn: Turn) -> Scene:
     """A list was shown: a number, a name or a part of it picks from it."""
     assert turn.dialog is not None
     state = turn.dialog.state
+    if history.asks(turn.text):
+        yield Say(history.describe(turn))
+        yield Ask("choose", state)
+        return
     shown: list[str] = state["shown"]
     if _wants_back(turn.text):
         yield from _take_back(turn)
@@ -96,7 +109,9 @@ def choose(turn: Turn) -> Scene:
     elif asks_odd_quantity(turn.text):
         yield from _ask_quantity(turn, found)
     elif found:
-        yield from _offer(turn, found, _quantity(turn, found) or quantity, shown)
+        # How many was said of what was shown, not of something else.
+        carried = quantity if all(reward.id in shown for reward in found) else 1
+        yield from _offer(turn, found, _quantity(turn, found) or carried, shown)
     elif answer is Answer.NO:
         yield Close()
         yield Say(turn.reply("redeem_cancelled"))
@@ -128,6 +143,11 @@ def confirm(turn: Turn) -> Scene:
     if answer is Answer.NO:
         yield Close()
         yield Say(turn.reply("redeem_cancelled"))
+        return
+    if history.asks(turn.text):
+        yield Say(history.describe(turn))
+        yield Ask("confirm", state)
+        yield from remind(turn)
         return
     changed = _changed(turn, state)
     if _wants_back(turn.text):
@@ -207,13 +227,31 @@ def speaks_of_reward(turn: Turn) -> bool:
     products = {word for product in programme.products for word in (product.name, *product.aliases)}
     if re.search(r"取消|撤|退|不要|别|不换", text):
         return False
-    named = [one for one in catalogue.named_in(text, known) if not _is_product(text, one, products)]
+    # Goods of the brand may be rewards too: a short 换燕麦奶 means the reward where it can be had.
+    affordable = {offer.reward.id for offer in offers.affordable(turn)} if _SHORT_WISH.match(text) else set()
+    named = [
+        one
+        for one in catalogue.named_in(text, known)
+        if one.id in affordable or not _is_product(text, one, products)
+    ]
     wants = bool(re.search(r"[换兑]", text)) and not _CONDITIONAL.search(text.rstrip("吗么?？"))
     if named and (wants or _RESTOCK.search(text)):
         return True
     if wants and catalogue.superlative(text, turn.facts.offers()) is not None:
         return True
     return bool(named or _sounds_like_one(text, known)) and len(catalogue.asked_for(text)) >= len(text) - 2
+
+
+def asks_again(text: str) -> bool:
+    """Whether a message wants more of what was just exchanged."""
+    return bool(_AGAIN.match(text.strip("!！。~吧呀啊 ")))
+
+
+def _latest(turn: Turn) -> Reward | None:
+    """What was exchanged last, where it was today and still is to be had."""
+    latest = turn.facts.redemptions(turn.member_id)[:1]
+    ids = {entry.reward_id for entry in latest if turn.now - entry.at < timedelta(hours=1)}
+    return next((offer.reward for offer in turn.facts.offers() if offer.reward.id in ids), None)
 
 
 def _sounds_like_one(text: str, rewards: Sequence[Reward]) -> bool:

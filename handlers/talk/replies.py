@@ -32,7 +32,7 @@ NAMES = frozenset(
         "invoice_ask", "invoice_taken", "case_never_mind", "product_answer", "product_which", "product_unknown",
         "product_careful", "product_never_mind", "return_order", "return_reason", "return_wish", "return_photo",
         "return_taken", "return_photo_added", "return_changed", "return_dropped", "return_withdrawn",
-        "return_progress", "return_still_open", "complaint_again", "appointment_service", "appointment_day",
+        "return_progress", "return_still_open", "complaint_again", "take_your_time", "appointment_service", "appointment_day",
         "appointment_time", "appointment_half", "appointment_full", "appointment_closed", "appointment_closed_day",
         "appointment_too_soon", "appointment_too_far", "appointment_past", "appointment_impossible",
         "appointment_mismatch", "appointment_offer", "appointment_card", "appointment_already", "appointment_many",
@@ -42,6 +42,7 @@ NAMES = frozenset(
         "appointment_by_person", "appointment_reminder", "survey_ask", "survey_ask_about", "survey_why",
         "survey_thanks", "rep_order", "rep_case", "rep_product_question", "rep_return", "rep_appointment",
         "rep_survey", "rep_reminder",
+        "coupons_mine",
     }
 )  # fmt: skip
 """Every reply the code may ask for; `huitou check` names a file that lacks one or has one too many."""
