@@ -63,6 +63,10 @@ def collect(turn: Turn) -> Scene:
     assert turn.dialog is not None
     state = turn.dialog.state
     answer = read_answer(turn.text)
+    if re.match(r"^(?:等等|等一?下|稍等|我看看|我看下|等会儿?)", turn.text) and len(turn.text) <= 12:
+        yield Ask("appointment", state)
+        yield Say(turn.reply("take_your_time"))
+        return
     if answer is Answer.NO or (CANCEL.search(turn.text) and not _changes_service(turn)):
         yield Close()
         yield Say(turn.reply("appointment_dropped"))
@@ -153,6 +157,11 @@ def after_booking(turn: Turn) -> Scene:
         yield from _change(turn, mine)
     else:
         yield from go_on(turn, read_state(turn, {}))
+
+
+def asks_hours(text: str) -> bool:
+    """Whether a message asks when the place is open."""
+    return bool(_OPEN.search(text))
 
 
 def speaks_of_delay(text: str) -> bool:

@@ -65,4 +65,5 @@ def close(session: Session, case_id: int, now: datetime) -> bool:
     if row is None:
         return False
     row.state, row.changed_at = "done", now
+    session.flush()
     return True

@@ -63,13 +63,14 @@ _SAYS_DAY: Final = re.compile(
     rf"{'|'.join(_DAYS)}|{'|'.join(_FEASTS)}|周[{_WEEKDAYS}末1-6]|[下这本]个?[周月]|月[底初末]|{_PART}"
 )
 _CLOCK: Final = re.compile(
-    rf"(?:差({_N}|一刻)分?)?(?<!\d)(?<![有早晚快多少差便简近远慢好大小])({_N})点(?:{_MINUTES})?(?!儿|点)")
+    rf"(?:差({_N}|一刻)分?)?(?<!\d)(?<![有早晚快多少差便宜简近远慢好大小])({_N})点(?:{_MINUTES})?(?!儿|点)")
 _DIGITAL: Final = re.compile(r"(?<![\d:])(\d{1,2}):(\d{2})(?![\d])\s*(am|pm)?|(?<![\d:])(\d{1,2})\s*(am|pm)")
 _SHIFT: Final = re.compile(
     r"(推迟|延后|延迟|延|往后|后推|往后推|后挪|晚|迟|提前|往前|早)[^\d零一二两三四五六七八九十]{0,3}"
     rf"({_N})个?(半)?(分钟|小时|天|周|个钟|钟)(半)?"
 )
 
+_WEEKDAY: Final = re.compile(r"周[一二三四五六天1-6](?!\d*点)|周[一二三四五六天]")
 _BARE_WEEKDAY: Final = re.compile(r"(?<![上这本下个])周[一二三四五六天1-6]")
 
 
@@ -207,6 +208,9 @@ def _read_day(plain: str, now: datetime) -> Moment:
     today = now.date()
     dated = _read_date(plain, now)
     week = _WEEK.search(plain)
+    bare = _DAY_OF_MONTH.search(_WEEKDAY.sub("周 ", plain))
+    if dated is None and week and bare and not week[1]:
+        dated = _in_month(today, 0, _number(bare[1]), now, is_bare=True)
     if dated is not None:
         weekday = week[2] if week and not week[1] else None
         if weekday and dated.day and dated.day.weekday() != _weekday(weekday) and not dated.problem:
@@ -223,7 +227,6 @@ def _read_day(plain: str, now: datetime) -> Moment:
         month, day_of_month = _FEASTS[feast]
         year = today.year + ((month, day_of_month) < (today.month, today.day) or "明年" in plain)
         return _of_year(year, month, day_of_month, today)
-    bare = _DAY_OF_MONTH.search(plain)
     return _in_month(today, 0, _number(bare[1]), now, is_bare=True) if bare else Moment()
 
 
@@ -320,6 +323,7 @@ def _is_date(year: int, month: int, day: int) -> bool:
 
 
 def _read_clock(plain: str) -> Moment:
+    plain = _WEEKDAY.sub("周 ", plain)
     said = re.search(_PART, plain)
     part = said[0] if said else ""
     digital, clock = _DIGITAL.search(plain), _CLOCK.search(plain)

@@ -38,11 +38,12 @@ _NO_PHOTO: Final = re.compile(
 )
 _NONE_OF_THEM: Final = re.compile(r"都不是|不在(?:里面|上面)|没有(?:这|我)|别的")
 _WISHES: Final = {
-    "换货": r"换货|换一|换个|换新|换成新|给换|能换|想换|要换|换吧|换掉|可以换|^换$|调换|换(?=[吗不嘛么])|还是换",
+    "换货": r"换货|换一|换个|换新|换成新|给换|能换|想换|要换|换吧|换掉|可以换|^换$|我换|换$|调换|换(?=[吗不嘛么])|还是换",
     "补发": r"补发|补寄|重发|重新发|再发一|补一|补给|补上",
     "退货退款": r"退货|退款|退钱|退掉|能退|想退|要退|退吧|退了|给退|可以退|^退$|退(?=[吗不嘛么])|还是退|怎么退|赔|退一",
 }
-_TAKE_BACK: Final = re.compile(r"不是(?:这|那)|选错|说错|搞错|不对")
+_TAKE_BACK: Final = re.compile(r"不是(?:这|那)|选错|说错|搞错|^不对")
+_LATER: Final = re.compile(r"等(?:我|一)*(?:下|会|等)|稍后|稍等|一会儿?|晚点|晚上|回家|回头|待会|马上|到家")
 
 
 def start(turn: Turn) -> Scene:
@@ -66,6 +67,9 @@ def collect(turn: Turn) -> Scene:
     state = turn.dialog.state
     if turn.message.kind == "image":
         yield from _go_on(turn, _with_photo(turn, state))
+    elif _puts_off(turn, state):
+        yield Ask("return", state)
+        yield Say(turn.reply("take_your_time"))
     elif _wants_out(turn, state):
         facts = _facts(state)
         yield Close()
@@ -97,6 +101,8 @@ def is_about(turn: Turn) -> bool:
     assert turn.dialog is not None
     state = turn.dialog.state
     if turn.message.kind == "image" or _wants_out(turn, state) or _RESUME.search(turn.text):
+        return True
+    if _puts_off(turn, state):
         return True
     own = {scored.id for scored in turn.verdict.scenarios} <= {"return_exchange"}
     found = _read(turn, state)
@@ -228,6 +234,11 @@ def _wants_out(turn: Turn, state: dict[str, Any]) -> bool:
     return read_answer(turn.text) is Answer.NO or bool(_DROP.search(turn.text))
 
 
+def _puts_off(turn: Turn, state: dict[str, Any]) -> bool:
+    """The photo comes later: nothing is given up."""
+    return state.get("needs") == "photo" and len(turn.text) <= 14 and bool(_LATER.search(turn.text))
+
+
 def _with_photo(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
     photo = turn.message.data.get("media_id") or turn.message.key
     photos = [*state.get("photos", ()), photo]
@@ -260,7 +271,7 @@ def _read(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
     if _DEFECT.search(text) or _UNWANTED.search(text):
         if not _TAKE_BACK.search(text) or needs == "reason":
             found["reason"] = text[:200]
-    elif needs == "reason" and _is_words(text) and not wish and order is None:
+    elif needs == "reason" and _is_words(text) and not wish and order is None and not _NO_PHOTO.search(text):
         found["reason"] = text[:200]
     if needs == "photo" and _NO_PHOTO.search(text):
         found["no_photo"] = True

@@ -25,6 +25,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if appointments.speaks_of_delay(text) and upcoming(turn):
         return ["appointment"]
     if turn.brand.appointments.services:
+        if appointments.asks_hours(text):
+            return ["appointment"]
         is_timed = read_moment(text, local_now(turn)).is_said
         if _BOOK.search(text) or (is_timed and names_service(turn) is not None):
             return ["appointment"]
