@@ -38,6 +38,7 @@ T = TypeVar("T")
 TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa"}
 BETWEEN: Final = timedelta(seconds=0.4)
 """The time between two messages of a burst."""
+MOST_HELD: Final = 20
 
 
 class Way(Enum):
@@ -245,7 +246,9 @@ class Player:
     def _finish(self) -> None:
         """Let everything happen that this step has set going, also what waits for a companion that does not come."""
         self._work()
-        while (due_at := self._held_until()) is not None:
+        for _ in range(MOST_HELD):
+            if (due_at := self._held_until()) is None:
+                break
             self.now = max(self.now, due_at)
             self._work()
         for _ in range(2 if self.way is Way.TWICE else 1):
@@ -258,7 +261,7 @@ class Player:
     def _held_until(self) -> datetime | None:
         with self.database.reading() as session:
             return session.scalar(
-                select(func.min(InboxRow.due_at)).where(InboxRow.state == inbox.WAITING, InboxRow.attempts == 0)
+                select(func.min(InboxRow.due_at)).where(InboxRow.state == inbox.WAITING, InboxRow.due_at > self.now)
             )
 
     def _last_task(self, userid: str) -> str:

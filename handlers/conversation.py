@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import clarify, consent, phrases, registry, service_phrases, undo
+from handlers import clarify, consent, phrases, registry, service_phrases, undo, unread
 from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
+from handlers.talk.messages import TEXTUAL
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
 HINT_AGAIN: Final = timedelta(hours=6)
@@ -35,8 +36,8 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield Silent("a person has taken over here")
     elif urgent:
         yield from _urgent(turn, urgent, found)
-    elif turn.message.kind != "text" and not _takes(turn):
-        yield from _not_text(turn)
+    elif _is_unread(turn):
+        yield from unread.respond(turn, hushed)
     elif turn.is_automatic and turn.dialog is not None:
         yield from _in_dialog(turn, found, hushed)
     else:
@@ -166,11 +167,9 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Silent("unsure: keeps still in a group" if turn.verdict.unsure else "no scenario")
 
 
-def _not_text(turn: Turn) -> Scene:
-    if turn.is_automatic and turn.message.kind in {"image", "voice", "video", "file"}:
-        yield Say(turn.reply("not_text"))
-    else:
-        yield Silent(f"not text: {turn.message.kind}")
+def _is_unread(turn: Turn) -> bool:
+    """Whether it is no text, and not what an open dialog asked for, such as a picture of what arrived broken."""
+    return unread.is_placeholder(turn.text) or (turn.message.kind not in TEXTUAL and not _takes(turn))
 
 
 def _in_order(found: list[str]) -> list[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy.orm import Session
 
-from handlers import contacts, registry, supplies
+from handlers import contacts, elsewhere, recalls, registry, supplies, unread
 from handlers.brand import Brand
 from handlers.conversation import is_order, respond
 from handlers.facts import Facts
@@ -21,9 +22,10 @@ from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
 from handlers.talk.bursts import Burst
 from handlers.talk.dialogs import Place, end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
-from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, Incoming
+from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, TEXTUAL, Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.turn import OpenDialog, Turn
+from handlers.talk.windows import Windows
 from intents.classifier import PRIVATE_CHATS, Verdict
 from loyalty import customers
 
@@ -81,7 +83,8 @@ def react(
     everybody = set(members.values())
     dialogs = read_dialogs(session, everybody) if everybody else {}
     talk = _Talk(members, dialogs, now)
-    read = bursts.join(claimed, talk.stands_alone, brand.dialog.burst)
+    unsaid = recalls.taken_back(claimed)
+    read = bursts.join([item for item in claimed if item not in unsaid], talk.stands_alone, brand.dialog.burst)
     given = verdicts or {}
     verdicts = {**_understand([burst.message for burst in read if burst.message.key not in given], brand), **given}
     read, not_before = _leave_unfinished(session, read, verdicts, talk, brand)
@@ -105,8 +108,13 @@ def react(
             why = f"read together with {message.key}"
             decided.append(Decided(part.message.trace, part.message.channel, "noted", why))
             stage.verdicts.append(_verdict_values(part.message, member_id, NOTHING, "noted", why, now))
+    for item in unsaid:
+        why = "taken back before it was read"
+        decided.append(Decided(item.message.trace, item.message.channel, "silent", why))
+        member_id = members.get((item.message.identity, item.message.sender))
+        stage.verdicts.append(_verdict_values(item.message, member_id, NOTHING, "silent", why, now))
     stage.flush()
-    inbox.finish(session, [part.id for burst in read for part in burst.parts], now)
+    inbox.finish(session, [part.id for burst in read for part in burst.parts] + [item.id for item in unsaid], now)
     degraded = sum(verdicts[burst.message.key].degraded for burst in read if burst.message.key in verdicts)
     return Reaction(decided, not_before, tuple(unsettled), degraded)
 
@@ -148,7 +156,7 @@ def _leave_unfinished(
         until = bursts.wait_until(burst, brand.dialog.burst, is_clear, talk.now)
         if until is not None:
             left[place] = until
-            inbox.wait_for_more(session, burst.newest.id, until)
+            inbox.wait_for_more(session, [part.id for part in burst.parts], until)
     if not left:
         return read, None
     return [burst for place, burst in enumerate(read) if place not in left], min(left.values())
@@ -208,7 +216,8 @@ def _set_stage(
     active |= {member for member, _chat in dialogs}
     chats = {message.chat for message in stirred if message.channel == "group"}
     facts = Facts(session, everybody, active, brand.programme, now, chats)
-    return Stage(session, facts, FollowUps(session, active, brand, now), dialogs, pauses, now)
+    windows = Windows(session, active, now)
+    return Stage(session, facts, FollowUps(session, active, brand, now), dialogs, pauses, windows, now)
 
 
 def _may_stir(message: Incoming, verdict: Verdict) -> bool:
@@ -237,7 +246,8 @@ def _is_from_customer(message: Incoming) -> bool:
 
 
 def _is_heard(message: Incoming) -> bool:
-    return _is_from_customer(message) and message.kind == "text" and bool(message.text.strip())
+    is_said = message.kind in TEXTUAL and bool(message.text.strip()) and not unread.is_placeholder(message.text)
+    return is_said and _is_from_customer(message)
 
 
 def _customer_of(message: Incoming) -> str:
@@ -253,29 +263,50 @@ def _understand(messages: Sequence[Incoming], brand: Brand) -> dict[str, Verdict
 
 
 def _hear(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, brand: Brand) -> tuple[str, str]:
-    place = (member_id, message.chat)
     if message.kind in {"event", "recall", "unknown"}:
         return _hear_event(stage, message, member_id)
     if message.data.get("stale"):
         return "silent", "too old when it was first read"
     if not stage.facts.name(member_id) and message.identity == "external_userid":
         stage.outgoing.append(_ask_name(message))
-    turn = Turn(
-        message, member_id, verdict, brand, stage.facts, stage.now, stage.dialogs.get(place), message.text.strip()
-    )
-    until = stage.pauses.get(place)
-    is_paused = until is not None and until > stage.now
-    hushed = frozenset(
-        chat.partition(":")[0] for (member, chat) in stage.pauses if member == member_id and chat.endswith(message.chat)
-    )
-    decided = stage.play(turn, respond(turn, hushed, is_paused))
+    turn = Turn(message, member_id, verdict, brand, stage.facts, stage.now, None, message.text.strip())
+    decided = _answer_alone(stage, turn) or _play(stage, turn)
     for scored in verdict.scenarios:
         if scored.id not in registry.SCENARIOS:
             stage.hear(turn, scored.id)
     return decided
 
 
+def _play(stage: Stage, turn: Turn, intro: str = "") -> tuple[str, str]:
+    member_id, chat = turn.member_id, turn.message.chat
+    is_paused = stage.is_paused((member_id, chat))
+    hushed = frozenset(
+        place.partition(":")[0] for (member, place) in stage.pauses if member == member_id and place.endswith(chat)
+    )
+    here = replace(turn, dialog=stage.dialogs.get((member_id, chat)))
+    return stage.play(here, respond(here, hushed, is_paused), intro)
+
+
+def _answer_alone(stage: Stage, turn: Turn) -> tuple[str, str] | None:
+    """A private question in a group is answered where the person can be reached alone; None where that is nowhere."""
+    if not elsewhere.concerns_self(turn) or stage.is_paused((turn.member_id, turn.message.chat)):
+        return None
+    window = stage.windows.of(turn.member_id)
+    if window is None or stage.is_paused((turn.member_id, window.chat)):
+        return None
+    parted = elsewhere.part(turn, window)
+    decision, why = _play(stage, parted.alone, turn.reply("from_group"))
+    if decision != "acted":
+        return None
+    stage.windows.take(turn.member_id)
+    if parted.rest is not None:
+        why += "; " + _play(stage, parted.rest)[1]
+    return decision, why
+
+
 def _hear_event(stage: Stage, message: Incoming, member_id: int) -> tuple[str, str]:
+    if recalls.targets(message):
+        return "noted", recalls.undo(stage, message, member_id)
     if message.data.get("event_type") == "session_status_change" and message.data.get("change_type") == "3":
         end_pause(stage.session, member_id, message.chat)
         stage.pauses.pop((member_id, message.chat), None)

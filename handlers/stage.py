@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ from handlers.talk.turn import (
     Undo,
     Write,
 )  # fmt: skip
+from handlers.talk.windows import Windows
 from loyalty import customers, redemptions
 from loyalty.errors import LoyaltyError
 from loyalty.writing import write_rows
@@ -53,17 +55,18 @@ class Stage:
         follow_ups: FollowUps,
         dialogs: dict[Place, OpenDialog],
         pauses: dict[Place, datetime],
+        windows: Windows,
         now: datetime,
     ) -> None:
         self.session, self.facts, self.follow_ups, self.now = session, facts, follow_ups, now
-        self.dialogs, self.pauses = dialogs, pauses
+        self.dialogs, self.pauses, self.windows = dialogs, pauses, windows
         self.outgoing: list[Outgoing] = []
         self.verdicts: list[dict[str, Any]] = []
         self._changed: dict[Place, OpenDialog | None] = {}
         self._paused: list[tuple[Place, datetime, str]] = []
 
-    def play(self, turn: Turn, scene: Scene) -> tuple[str, str]:
-        """Run a scene to its end; gives the decision (acted, deferred, silent) and why."""
+    def play(self, turn: Turn, scene: Scene, intro: str = "") -> tuple[str, str]:
+        """Run a scene to its end; gives the decision (acted, deferred, silent) and why. `intro` goes before words."""
         said: list[Say] = []
         notes: list[tuple[str, str]] = []
         result: Any = None
@@ -77,8 +80,9 @@ class Stage:
                 result = None
             else:
                 result = self._apply(turn, step, notes, len(said))
-        self._speak(turn, said)
         if said:
+            said[0] = replace(said[0], text="\n".join(filter(None, (intro, said[0].text))))
+            self._speak(turn, said)
             notes.append(("acted", f"answered in {turn.message.channel}"))
         return _sum_up(notes)
 
@@ -107,6 +111,16 @@ class Stage:
         if found:
             self.outgoing.append(found.row)
             self._set_dialog(found.place, found.dialog)
+
+    def is_paused(self, place: Place) -> bool:
+        """Whether a person has taken over in this place."""
+        until = self.pauses.get(place)
+        return until is not None and until > self.now
+
+    def close_dialog(self, place: Place) -> None:
+        """What was asked in a place is no longer asked."""
+        if place in self.dialogs:
+            self._set_dialog(place, None)
 
     def pause(self, place: Place, until: datetime, why: str) -> None:
         """Keep still in a place for a while."""
@@ -219,18 +233,22 @@ class Stage:
             self.outgoing.append(row)
 
     def _speak(self, turn: Turn, said: Sequence[Say], prefix: str = "say") -> None:
-        message = turn.message
-        for place, step in enumerate(said):
-            key = f"{prefix}:{message.key}:{place}"
-            if message.channel == "kf":
-                open_kfid = message.chat.removeprefix("kf:")
-                if step.menu:
-                    row = effects.kf_menu(key, message.sender, open_kfid, step.text, step.menu, trace=message.trace)
-                else:
-                    row = effects.kf_text(key, message.sender, open_kfid, step.text, message.trace)
+        """Everything said at once is one message: the platform counts them (wecom.md §6.5, §9.2)."""
+        message, step = turn.message, _as_one(said)
+        key = f"{prefix}:{message.key}:0"
+        if message.channel == "kf":
+            open_kfid = message.chat.removeprefix("kf:")
+            if step.menu:
+                row = effects.kf_menu(key, message.sender, open_kfid, step.text, step.menu, trace=message.trace)
             else:
-                row = effects.oa_text(key, message.sender, _with_menu(step), message.trace)
-            self.outgoing.append(row)
+                row = effects.kf_text(key, message.sender, open_kfid, step.text, message.trace)
+        else:
+            row = effects.oa_text(key, message.sender, _with_menu(step), message.trace)
+        self.outgoing.append(row)
+
+
+def _as_one(said: Sequence[Say]) -> Say:
+    return Say("\n\n".join(step.text for step in said), tuple(entry for step in said for entry in step.menu))
 
 
 def _with_menu(step: Say) -> str:

@@ -59,7 +59,8 @@ def join(claimed: Sequence[Claimed], stands_alone: Callable[[Incoming], bool], w
 def wait_until(burst: Burst, within: timedelta, is_clear: bool, now: datetime) -> datetime | None:
     """Until when companions of a message may yet come, None where it is not waited for.
 
-    `is_clear` says that the message means something as it is; one that breaks off in the middle waits all the same.
+    `is_clear` says that the message means something as it is; one that breaks off in the middle waits all the same,
+    and so does whoever is seen to write in small pieces.
     """
     newest = burst.newest
     text = newest.message.text.strip()
@@ -67,7 +68,7 @@ def wait_until(burst: Burst, within: timedelta, is_clear: bool, now: datetime) -
         bool(within) and newest.attempts == 0 and is_part(newest.message)
         and newest.message.channel in AUTOMATIC_CHANNELS and 0 < len(text) <= SHORT_CHARS
     )  # fmt: skip
-    if not is_candidate or (is_clear and not breaks_off(text)):
+    if not is_candidate or (is_clear and len(burst.parts) == 1 and not breaks_off(text)):
         return None
     until = min(newest.message.at, newest.received_at) + within
     return until if until > now else None
@@ -102,4 +103,4 @@ def _joined(parts: Sequence[Claimed]) -> Incoming:
     first = parts[0].message
     if len(parts) == 1:
         return first
-    return msgspec.structs.replace(first, text=" ".join(part.message.text.strip() for part in parts))
+    return msgspec.structs.replace(first, text="，".join(part.message.text.strip() for part in parts))

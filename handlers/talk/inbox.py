@@ -92,9 +92,9 @@ def finish(session: Session, ids: Sequence[int], now: datetime) -> None:
     session.execute(update(InboxRow).where(among(InboxRow.id, ids)).values(state=DONE, done_at=now))
 
 
-def wait_for_more(session: Session, message_id: int, due_at: datetime) -> None:
-    """Leave the newest message of a sender until `due_at`, or until the next one of the same sender comes."""
-    session.execute(update(InboxRow).where(InboxRow.id == message_id).values(due_at=due_at))
+def wait_for_more(session: Session, ids: Sequence[int], due_at: datetime) -> None:
+    """Leave the newest messages of a sender until `due_at`, or until the next one of the same sender comes."""
+    session.execute(update(InboxRow).where(among(InboxRow.id, ids)).values(due_at=due_at))
 
 
 def lease(session: Session, message_id: int, why: str, until: datetime) -> None:
@@ -172,14 +172,17 @@ def _lock_lanes(session: Session, first_lane: int, now: datetime) -> list[int]:
 
 def _in_order(rows: Sequence[Row[int, str, int, datetime | None, datetime, str, bool]], now: datetime) -> list[Claimed]:
     held_back: set[str] = set()
-    newest = {row.sender: row.id for row in rows}
+    newest = {row.sender: row for row in rows}
     claimed = []
     for row in rows:
-        is_due = row.due_at is None or row.due_at <= now
-        # Left without a failed try it only waits for companions, and the next message is the one it waits for.
-        has_company = row.is_fresh and not row.attempts and row.id != newest[row.sender]
-        if row.sender in held_back or not (is_due or has_company):
+        # Left without a failed try it waits for its companions, as long as the newest of them does.
+        waits_with = newest[row.sender] if row.is_fresh and not row.attempts else row
+        if row.sender in held_back or not (_is_due(row, now) or (waits_with is not row and _is_due(waits_with, now))):
             held_back.add(row.sender)
         else:
             claimed.append(Claimed(row.id, row.attempts, row.received_at, decode(row.body), row.is_fresh))
     return claimed
+
+
+def _is_due(row: Row[int, str, int, datetime | None, datetime, str, bool], now: datetime) -> bool:
+    return row.due_at is None or row.due_at <= now

@@ -15,6 +15,9 @@ CUSTOMER_CHANNELS: Final = frozenset({"group", "private", "kf", "oa"})
 AUTOMATIC_CHANNELS: Final = frozenset({"kf", "oa"})
 """Where a program may answer a customer by itself (wecom.md §11)."""
 
+TEXTUAL: Final = frozenset({"text", "mixed"})
+"""Kinds that carry words; the pictures of a mixed message are left aside."""
+
 
 class Incoming(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One thing that happened on the platform, verified, decrypted and parsed.

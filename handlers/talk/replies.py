@@ -15,6 +15,7 @@ NAMES = frozenset(
         "redeem_missing", "redeem_none_affordable", "redeem_out_of_stock", "redeem_limit", "redeem_tier",
         "redeem_closed", "redeem_unknown", "redeem_still_open", "redeem_prepared",
         "undo_confirm", "undo_done", "undo_none", "undo_refused", "undo_kept",
+        "not_text_voice", "not_text_image", "not_text_location", "not_text_card", "from_group",
         "human_agent", "complaint", "opt_out", "opt_in", "hint", "not_text", "clarify",
         "bundle", "bundle_unknown", "friend",
         "rep_running_out", "rep_buying_for_friend", "rep_complaint", "rep_human_agent", "rep_opt_out",
