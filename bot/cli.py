@@ -31,6 +31,7 @@ from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask, set_up_logging
 from bot.models_cli import models_app
+from bot.report_cli import report_app
 from bot.settings import load_settings
 from bot.sop_cli import sop_app
 from bot.understanding_cli import classify, train
@@ -48,6 +49,7 @@ app.command("evaluate")(evaluate)
 app.add_typer(models_app, name="models")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(sop_app, name="sop")
+app.add_typer(report_app, name="report")
 app.add_typer(imports_app, name="import")
 app.add_typer(keys_app, name="keys")
 app.add_typer(fraud_app, name="fraud")

@@ -18,7 +18,7 @@ from bot.command import FINDINGS, FINE, WRONG_USE, command, err, out, ready_data
 from bot.database import Database
 from bot.rehearsal import DryRun
 from handlers.brand import Brand
-from handlers.followup import picture, why
+from handlers.followup import experiments, picture, why
 from handlers.followup.definition import Sop
 from handlers.followup.runs import LIVE
 from handlers.followup.tables import PauseSopRow, RunRow
@@ -109,6 +109,22 @@ def explain(
     if not found:
         err.print(f"nobody is known as {person}; try the external_userid or the member's number", markup=False)
         return FINDINGS
+    return FINE
+
+
+@sop_app.command("report")
+@command
+def report(name: Annotated[str, typer.Argument(help="One follow-up; all of them without.")] = "") -> int:
+    """What came of a follow-up: entries, touches, refusals with their reasons, and the verdict of its experiment."""
+    settings = settings_in_force()
+    brand = load_brand(settings)
+    if name and _known(brand, name) is None:
+        return WRONG_USE
+    with ready_database(settings).reading() as session:
+        for sop in brand.sops.by_id.values():
+            if name in ("", sop.id):
+                for line in experiments.report(session, sop, system_clock()):
+                    say(line)
     return FINE
 
 

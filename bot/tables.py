@@ -5,6 +5,7 @@ from importlib import import_module
 from loyalty.storage import Base
 
 MODULES = (
+    "handlers.effort_tables",
     "handlers.followup.tables",
     "handlers.service_tables",
     "handlers.talk.tables",

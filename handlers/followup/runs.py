@@ -49,11 +49,12 @@ class Occasion:
     @property
     def task(self) -> str:
         """The name of the run: the same message sets the same follow-up off once."""
-        return _task_of(self.sop, self.message_key)
+        return task_of(self.sop, self.message_key)
 
 
 @lru_cache(maxsize=8192)
-def _task_of(sop: str, message_key: str) -> str:
+def task_of(sop: str, message_key: str) -> str:
+    """The name of the run of a follow-up that a message sets off."""
     return f"{sop}-{sha256(message_key.encode()).hexdigest()[:16]}"
 
 
