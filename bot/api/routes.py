@@ -19,6 +19,7 @@ from bot.api import (
     orders,
     points,
     redemptions,
+    shipments,
     stored_value,
     tiers,
     webhooks,
@@ -33,8 +34,9 @@ from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS, *redemptions.ENDPOINTS,
-    *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS, *webhooks.ENDPOINTS,
+    *orders.ENDPOINTS, *shipments.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
+    *redemptions.ENDPOINTS, *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS,
+    *webhooks.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 
