@@ -353,7 +353,7 @@ def test_the_database_function_does_what_the_planner_does(database: Database, no
                 spending(who, amount, key, "redeem"), holding(who, amount, key, "draw", until=at + timedelta(days=1))])
             found = []
             for way in (one, lambda *_: None):
-                monkeypatch.setattr(ledger, "post_one", way)
+                monkeypatch.setattr(posting, "post_one", way)
                 with session.begin_nested() as savepoint:
                     posted = ledger.post(session, [movement], at)[0]
                     assert way is not one or one(session, movement, at) is not None, "the planner was asked"
