@@ -17,6 +17,7 @@ KNOWN = {
     "cheapest": 20, "handover": "三个工作日内寄出", "others": ["随行杯", "贴纸"], "wanted": "杯子",
     "answer": "您现在有 520 积分。",
     "product": "挂耳咖啡30包", "bundle": "两盒立减20元", "lots": [{"amount": 520, "on": "2026年12月31日"}],
+    "number": "T-1042", "when": "明天上午10点", "starts": "明天上午10点", "day": "明天", "hour": "上午10点", "title": "青禾商城", "service": "手冲体验", "place": "徐汇店",
     "lines": [{"number": 1, "name": "随行杯", "cost": 500, "is_out": True}],
 }  # fmt: skip
 ODD = re.compile(r"None|Undefined|\{\{|\}\}|\{%|%\}|\[\]|\(\)|「」|“”|  +\S|\n\n\n")
@@ -44,6 +45,13 @@ def test_a_reply_bears_empty_and_none(name: str, sample: Brand) -> None:
     """A customer without a name, a reward without a handover: nothing is written as None."""
     empty = dict.fromkeys(KNOWN, "") | {"lots": [], "lines": [], "others": [], "balance": 0, "cost": 0}
     assert "None" not in sample.replies.render(name, **empty)
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_reply_fits_one_message(name: str, sample: Brand) -> None:
+    """The head of a menu takes 1,024 bytes (wecom.md §6.5): no reply is cut in two, with all known or nothing."""
+    for known in (KNOWN, {}):
+        assert len(sample.replies.render(name, **known).encode()) <= 1024
 
 
 def test_a_price_prompt_names_item_quantity_cost_and_what_remains(sample: Brand) -> None:
