@@ -84,6 +84,64 @@ def test_a_number_beyond_the_list_finds_nothing(text: str, offers: list[Offer]) 
     assert found(text, offers, SHOWN) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "reward"),
+    [
+        ("baowenbei", "thermos_cup"),
+        ("积分换bao wen bei", "thermos_cup"),
+        ("baowenbie", "thermos_cup"),
+        ("bwb", "thermos_cup"),
+        ("水行杯", "travel_cup"),
+        ("拿贴", "latte"),
+        ("帆布代", "canvas_bag"),
+        ("红焙工坊", "roastery_tour"),
+        ("優惠券", "coupon_10"),
+    ],
+)
+def test_a_name_is_found_by_its_sound(text: str, reward: str, offers: list[Offer]) -> None:
+    """Pinyin as letters, first letters, a voice slip and traditional characters name the reward."""
+    assert found(text, offers) == [reward]
+
+
+@pytest.mark.parametrize(
+    ("text", "rewards"),
+    [
+        ("保温杯和拿铁各一个", ["thermos_cup", "latte"]),
+        ("不要保温杯了要随行杯", ["travel_cup"]),
+        ("咖啡随行杯", ["travel_cup"]),
+        ("1", []),
+        ("a", []),
+    ],
+)
+def test_two_names_are_two_wishes_and_a_refused_one_is_none(
+    text: str, rewards: list[str], offers: list[Offer]
+) -> None:
+    """Each name in a message counts once, one that is refused does not, and a bare sign is no part of a name."""
+    assert found(text, offers) == rewards
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"), [("最便宜的", "sticker"), ("最贵能换的", "roastery_tour"), ("最划算的", "latte")]
+)
+def test_superlatives(text: str, reward: str, offers: list[Offer]) -> None:
+    """By cost, and by what a reward is worth for its points."""
+    best = catalogue.superlative(text, offers)
+    assert best is not None and [one.id for one in best] == [reward]
+
+
+def test_no_superlative_is_none(offers: list[Offer]) -> None:
+    """A message that compares nothing asks for no best."""
+    assert catalogue.superlative("换个杯子", offers) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reward"), [("最后一个", "thermos_cup"), ("倒数第二个", "travel_cup"), ("第二个要两份", "travel_cup")]
+)
+def test_a_place_within_a_longer_message(text: str, reward: str, offers: list[Offer]) -> None:
+    """Counted from the end, or with words around it."""
+    assert found(text, offers, SHOWN) == [reward]
+
+
 def test_a_place_whose_reward_has_closed_meanwhile_finds_nothing(offers: list[Offer]) -> None:
     """What is no longer offered cannot be picked by its old number."""
     still_open = [offer for offer in offers if offer.reward.id != "sticker"]

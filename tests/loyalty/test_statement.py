@@ -8,7 +8,7 @@ from bot.database import Database
 from loyalty import ledger
 from loyalty.balances import balance_of
 from loyalty.customers import resolve
-from loyalty.statement import statement
+from loyalty.statement import Totals, statement, totals
 
 
 def test_a_statement_is_paged_newest_first(database: Database, noon: datetime) -> None:
@@ -42,3 +42,19 @@ def test_a_hold_shows_going_and_coming_but_not_being_settled(database: Database,
         assert [(e.delta, e.reason) for e in statement(session, member)] == [
             (3, "release"), (-3, "draw"), (-4, "draw"), (10, "order")]
         assert statement(session, 99) == []
+
+
+def test_totals_tell_earned_used_taken_back_and_lapsed(database: Database, noon: datetime) -> None:
+    """An undone redemption used nothing, a claw-back is no use, and only the window counts, its end not."""
+    later = noon + timedelta(days=1)
+    with database.transaction() as session:
+        member = resolve(session, [("openid", "a")], noon)["openid", "a"]
+        assert totals(session, member, noon, later) == Totals()
+        earned = ledger.earn(session, member, 100, key="e1", reason="order", at=noon)
+        ledger.earn(session, member, 7, key="e2", reason="order", at=later)
+        spent = ledger.spend(session, member, 30, key="s1", reason="redeem", at=noon)
+        ledger.spend(session, member, 20, key="s2", reason="redeem", at=noon)
+        ledger.reverse(session, spent.id, key="u1", reason="undo", at=noon)
+        ledger.reverse(session, earned.id, key="r1", reason="refund", at=noon, amount=40)
+        assert totals(session, member, noon, later) == Totals(earned=100, used=20, taken_back=40)
+        assert totals(session, member, later, later + timedelta(days=1)) == Totals(earned=7)
