@@ -34,9 +34,9 @@ from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *orders.ENDPOINTS, *shipments.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
+    *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
     *redemptions.ENDPOINTS, *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS,
-    *webhooks.ENDPOINTS,
+    *webhooks.ENDPOINTS, *shipments.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 
