@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Table, delete, func, select, update
+from sqlalchemy import JSON, Column, Table, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import AVAILABLE, STORED_VALUE, lock_accounts
@@ -118,6 +118,8 @@ def _clear(session: Session, table: Table, column: Column[Any], member_ids: Coll
 def _nothing(column: Column[Any]) -> object:
     if column.nullable:
         return None
+    if isinstance(column.type, JSON):
+        return {}
     return "" if column.type.python_type is str else column.type.python_type()
 
 
