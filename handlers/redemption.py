@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import catalogue, history, joining, offers, undo
+from handlers import catalogue, history, joining, offers, particulars, undo
 from handlers.talk.answers import (
     YES_NO,
     Answer,
@@ -42,17 +42,6 @@ _AGAIN: Final = re.compile(
 )
 _ALL_OF_THEM: Final = re.compile(r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)")
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
-_DETAIL: Final = re.compile(
-    r"多大|多高|多重|多少毫升|容量|材质|材料|什么样|长啥样|啥样|颜色|尺寸|介绍|详情|保温(?:多久|几)|怎么领|在哪领|"
-    r"去哪领|怎么用|哪里用|"
-    r"哪儿用|几天到|多久(?:能)?(?:到|寄|发)|什么时候(?:发|寄|到)|啥时候(?:发|寄|到)|包邮|邮费|运费|寄到|有效期|"
-    r"多久有效|几天有效|能退|"
-    r"可以退|能撤|值多少|多少钱|原价|是什么|是啥|怎么样"
-)
-_RESTOCK: Final = re.compile(
-    r"补货|(?:什么时候|啥时候|几时|多久|哪天|几号|还会).{0,4}(?:有货|到货|上架|再有)|还有(?:货|吗|没)|有货"
-)
-_HOW_MANY: Final = re.compile(r"(?:能|可以|最多|还能).{0,3}(?:换|兑).{0,3}几|每人(?:限|几|最多)|限(?:换|兑|几)")
 _ADDRESS: Final = re.compile(
     r"(?:[省市区县镇乡村].*(?:路|街|巷|道|村|号|栋|幢|座|室|楼|弄|苑|小区|花园|公寓|大厦))|(?:路|街|弄|"
     r"小区).{0,12}\d+.{0,3}(?:号|栋|室|弄)"
@@ -77,8 +66,8 @@ def start(turn: Turn) -> Scene:
         found = _found(turn)
         if not found and asks_again(turn.text):
             found = [reward for reward in [_latest(turn)] if reward]
-        if len(found) == 1 and _asks_detail(turn.text):
-            yield from _tell_detail(turn, found[0])
+        if len(found) == 1 and particulars.asks(turn.text):
+            yield from particulars.tell(turn, found[0])
         elif asks_odd_quantity(turn.text):
             yield from _ask_quantity(turn, found)
         else:
@@ -103,8 +92,8 @@ def choose(turn: Turn) -> Scene:
     quantity: int = (read_quantity(turn.text) if number is None else None) or state.get("quantity", 1)
     if len(shown) == 1 and not found and (number or answer is Answer.YES or read_quantity(turn.text)):
         yield from _offer(turn, [turn.brand.programme.reward(shown[0])], number or quantity)
-    elif found and _asks_detail(turn.text):
-        yield from _tell_detail(turn, found[0])
+    elif found and particulars.asks(turn.text):
+        yield from particulars.tell(turn, found[0])
         yield Ask("choose", state)
     elif asks_odd_quantity(turn.text):
         yield from _ask_quantity(turn, found)
@@ -155,13 +144,15 @@ def confirm(turn: Turn) -> Scene:
     elif asks_odd_quantity(turn.text):
         yield Ask("confirm", state)
         yield Say(turn.reply("redeem_quantity", most=offers.MOST_AT_ONCE, item=reward.name))
-    elif changed and not (len(changed[0]) == 1 and _asks_detail(turn.text)):
+    elif changed and changed[0] == [reward]:
+        yield from _prompt(turn, reward, changed[1], state.get("shown", ()), state.get("address", ""))
+    elif changed and not (len(changed[0]) == 1 and particulars.asks(turn.text)):
         yield from _offer(turn, *changed, state.get("shown", ()))
     elif reward.way == "ship" and is_address(turn.text):
         address = _TO.sub("", turn.text).strip(" ,，。:：")
         yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
-    elif _asks_detail(turn.text):
-        yield from _tell_detail(turn, changed[0][0] if changed else reward)
+    elif particulars.asks(turn.text):
+        yield from particulars.tell(turn, changed[0][0] if changed else reward)
         yield Ask("confirm", state)
         yield from remind(turn)
     elif _OTHERS.search(turn.text):
@@ -182,7 +173,7 @@ def is_about(turn: Turn) -> bool:
         return True
     state = turn.dialog.state if turn.dialog else {}
     known = [offer.reward for offer in turn.facts.offers()]
-    if _asks_detail(text) and (catalogue.named_in(text, known) or ("reward" in state and len(text) <= 12)):
+    if particulars.asks(text) and (catalogue.named_in(text, known) or ("reward" in state and len(text) <= 12)):
         return True
     if catalogue.superlative(text, turn.facts.offers()) is not None and len(text) <= 14:
         return True
@@ -235,7 +226,7 @@ def speaks_of_reward(turn: Turn) -> bool:
         if one.id in affordable or not _is_product(text, one, products)
     ]
     wants = bool(re.search(r"[换兑]", text)) and not _CONDITIONAL.search(text.rstrip("吗么?？"))
-    if named and (wants or _RESTOCK.search(text)):
+    if named and (wants or particulars.asks_restock(text)):
         return True
     if wants and catalogue.superlative(text, turn.facts.offers()) is not None:
         return True
@@ -372,29 +363,6 @@ def _take_back(turn: Turn) -> Scene:
     else:
         yield Close()
         yield Say(turn.reply("redeem_cancelled"))
-
-
-def _asks_detail(text: str) -> bool:
-    return bool(_DETAIL.search(text) or _RESTOCK.search(text) or _HOW_MANY.search(text))
-
-
-def _tell_detail(turn: Turn, reward: Reward) -> Scene:
-    """What is written about a reward, and nothing else; no day is promised for what is out of stock."""
-    offer = offers.offer_of(turn, reward)
-    others = [one.reward.name for one in offers.affordable(turn) if one.reward.id != reward.id]
-    yield Say(
-        turn.reply(
-            "redeem_detail", item=reward.name, cost=reward.cost_points, description=reward.description,
-            handover=_plain_handover(reward), is_out=offer.stock == 0, limit=reward.per_member,
-            minutes=turn.brand.programme.undo_within_min, others=others[: offers.OTHERS_NAMED],
-            asks_restock=bool(_RESTOCK.search(turn.text)), asks_most=bool(_HOW_MANY.search(turn.text)),
-            most=offers.most_of(turn, offer),
-        )
-    )  # fmt: skip
-
-
-def _plain_handover(reward: Reward) -> str:
-    return "" if re.search(r"\{\w+\}", reward.handover) else reward.handover
 
 
 def _settle(turn: Turn, state: dict[str, Any]) -> Scene:
