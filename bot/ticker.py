@@ -112,7 +112,10 @@ class Ticker:
         with self._database.transaction() as session:
             evaluate_due(session, self._brand().programme, now)
         with self._database.transaction() as session:
-            outbox.add(session, due_reminders(session, self._brand(), now), now)
+            reminders = due_reminders(session, self._brand(), now)
+            outbox.add(session, reminders, now)
+        if reminders:
+            self._on_fired()
         self._know_members(now)
 
     def _know_members(self, now: datetime) -> None:
