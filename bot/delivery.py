@@ -34,7 +34,7 @@ from handlers.talk.tables import OutboxRow
 from loyalty import customers
 from loyalty.errors import IdentityTaken, UnknownMember
 
-AT_ONCE: Final = 16
+AT_ONCE: Final = 64
 """How many recipients are written to at the same time."""
 NEVER_BEFORE: Final = timedelta(hours=24)
 """A row that may yet succeed is never given up younger than this, so that an outage of a day loses nothing."""
