@@ -13,6 +13,7 @@ from loyalty.activities import ActivityOutcome
 from loyalty.behaviours import Behaviour
 
 KIND: Final = "check_in"
+_SPEAKS: Final = re.compile(r"打卡|签|簽|dk|day|报到|打个卡|断|补|第.{1,4}天", re.IGNORECASE)
 _ASKS: Final = re.compile(
     r"[?？吗么]|怎么|咋|如何|哪|什么|啥|多少|几(?:天|分|点|次|号)|补签|补卡|补打|忘|断签|断了|没记录|失败|不了|"
     r"不上|截止|规则|入口|昨天|前天|明天|"
@@ -23,7 +24,7 @@ _ASKS: Final = re.compile(
 def tell(turn: Turn) -> Scene:
     """打卡第3天: the check-in of today; a question about it is answered in private and counts nothing."""
     behaviours = [each for each in turn.brand.programme.behaviours if each.kind == KIND]
-    if _ASKS.search(turn.text):
+    if _ASKS.search(_about_it(turn.text)):
         if turn.is_automatic:
             yield Say(_rules(turn, behaviours))
         else:
@@ -39,6 +40,12 @@ def tell(turn: Turn) -> Scene:
     turn.facts.forget_points()
     if turn.is_automatic:
         yield Say(_told(turn, behaviours, outcomes))
+
+
+def _about_it(text: str) -> str:
+    """The clauses that speak of the check-in; another need in the same message is no question about it."""
+    clauses = re.split(r"[,，。;；!！\s]+", text)
+    return " ".join(clause for clause in clauses if _SPEAKS.search(clause)) or text
 
 
 def _record(turn: Turn) -> Any:

@@ -102,7 +102,8 @@ def read_answer(text: str) -> Answer:
         return Answer.NO
     if "?" in text or "？" in text:
         return Answer.NEITHER
-    if _says_yes(bare) or (tokens and all(map(_says_yes, tokens))):
+    yes, words = _THANKS.sub("", bare), [token for token in tokens if not _THANKS.fullmatch(token)]
+    if (yes and _says_yes(yes)) or (words and all(map(_says_yes, words))):
         return Answer.YES
     return Answer.NEITHER
 

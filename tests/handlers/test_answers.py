@@ -29,6 +29,7 @@ YES_LONG = [
 ]
 NO = """不 不要 不要了 不换 不换了 不用了 算了 算了吧 先不 先不换 先不要 取消 不了 不行 不兑了 我再想想 再说吧
     下次吧 下次再说 别 别换 放弃 no NO 🙅 🙅‍♀️ ❌ [弱] 不需要 改天吧 不！ 不不不 唔要""".split()
+YES_LONG += ["好的谢谢", "嗯嗯 谢谢", "可以，谢谢你"]
 NO += """还是不要了 还是算了 那算了 算啦 算了算了 算啦算啦 我不换 我不要了 不想换了 不考虑了 先放着 先攒着 以后再说
     过几天再说 回头再说 下回吧 暂时不要 没兴趣 不感兴趣 不必了 不用换了 免了 pass cancel nah nonono 我考虑一下
     考虑考虑 想想 我想想 等会 等会儿 缓缓 唔使 莫换 不中 不成 不同意 没必要 先这样 🙅🏻 🙅🏼‍♀️ 🙅‍♂️ ❎ 👎🏻
@@ -91,7 +92,7 @@ def test_a_yes_is_never_guessed(yes: list[str], beyond: str, joint: str, place: 
     assert read_answer(joint.join(parts)) is not Answer.YES
 
 
-KNOWN = set("".join([*YES, *YES_LONG]).lower()) | set("噢喔啊呀哦呢啦哈哟呗咯的吧了哒嘞okaynsyep")
+KNOWN = set("".join([*YES, *YES_LONG]).lower()) | set("噢喔啊呀哦呢啦哈哟呗咯的吧了哒嘞谢多感你您okaynsyep")
 
 
 @settings(max_examples=150, deadline=None)
