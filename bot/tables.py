@@ -11,6 +11,7 @@ MODULES = (
     "handlers.talk.tables",
     "loyalty.api_keys",
     "loyalty.campaign_tables",
+    "loyalty.insight_tables",
     "loyalty.people_tables",
     "loyalty.reward_tables",
     "loyalty.tables",

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, inspect, select, text
 
 from bot.database import Database
-from bot.migrations import SchemaError, check_schema, differences, head, migrate, revision_of
+from bot.migrations import SchemaError, check_schema, differences, head, migrate, migrating, revision_of, upgrade
 from bot.tables import METADATA, MODULES
 from handlers.talk.messages import SHARDS
 from handlers.talk.tables import InboxShard
@@ -94,3 +94,25 @@ def test_every_module_with_tables_is_named() -> None:
         if "__tablename__ = " in path.read_text(encoding="utf-8")
     }
     assert found == set(MODULES)
+
+
+def test_the_first_schema_comes_up_with_its_rows(empty: Database) -> None:
+    """A brand that runs the first version keeps every row; new columns get what they mean for old ones."""
+    with migrating(empty) as connection:
+        upgrade(empty, connection, "0001")
+        for line in (
+            "INSERT INTO members (id, created_at) VALUES (7, '2026-01-01')",
+            "INSERT INTO accounts (id, owner, asset, kind) VALUES (1, 7, 'points', 'available'), "
+            "(2, 0, 'points', 'burned')",
+            "INSERT INTO transfers (id, key, body_hash, debit_id, credit_id, amount, asset, reason, ref, at) "
+            "VALUES (5, 'k', 'h', 1, 2, 100, 'points', 'redeem', '', '2026-01-02')",
+            "INSERT INTO redemptions (id, key, code, member_id, reward_id, name, handover, quantity, cost, state, "
+            "transfer_id, at, undo_until) VALUES (3, 'r', 'C1', 7, 'latte', '拿铁', '', 1, 100, 'issued', 5, "
+            "'2026-01-02', '2026-01-02')",
+        ):
+            connection.exec_driver_sql(line)
+    migrate(empty)
+    assert differences(empty) == []
+    with empty.reading() as session:
+        row = session.execute(text("SELECT kind, way, lapse_returns, transfer_id FROM redemptions")).one()
+    assert (row.kind, row.way, bool(row.lapse_returns), row.transfer_id) == ("goods", "verify", False, 5)
