@@ -66,11 +66,14 @@ def decide(ask: Ask, touches: Sequence[Touched], rules: Restraint, now: datetime
 
 
 def quiet_until(rules: Restraint, now: datetime) -> datetime | None:
-    """The end of the quiet hours that hold now, or None outside of them; they may run over midnight."""
+    """The end of the quiet hours that hold now, or None outside of them; they may run over midnight.
+
+    Where they end in the hour they begin in there are none.
+    """
     local = now.astimezone(rules.zone)
     start, end, hour = rules.quiet_from_h, rules.quiet_to_h, local.hour
     is_quiet = start <= hour < end if start < end else hour >= start or hour < end
-    if not is_quiet:
+    if not is_quiet or start == end:
         return None
     day = local.date() if hour < end else local.date() + timedelta(days=1)
     return _morning(rules, day).astimezone(now.tzinfo)

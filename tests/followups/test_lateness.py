@@ -62,3 +62,10 @@ def test_what_is_urgent_leaves_at_night(play: Play) -> None:
     found = leave(stage)
     assert sorted(reason[-11:] for reason in found.values()) == ["11-21 09:00", "11-23 09:00"]
     assert not any("urgent" in key for key in found)
+
+
+def test_hours_that_end_where_they_begin_are_none(play: Play) -> None:
+    """quiet_from_h = quiet_to_h: whoever wants no quiet hours has none, instead of having nothing else."""
+    stage = play(also=[file("a", {"prompt": HELLO})], now=EVENING + timedelta(hours=4), quiet_from_h=0, quiet_to_h=0)
+    stage.happen("api:a", stage.member("阿青"))
+    assert len(stage.take_out()) == 1 and leave(stage) == {}
