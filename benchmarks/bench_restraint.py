@@ -5,8 +5,8 @@
 Simulated customers (synthetic: their numbers are assumptions, printed below, not findings) buy by a rhythm of their
 own, complain now and then, are reminded by a touch that comes when a purchase is near, and tire of touches: each adds
 to a fatigue that fades within two weeks, and the more tired they are the less a touch moves them and the likelier they
-opt out. The follow-ups are those of config/, played by the product itself on SQLite with a pushed clock. Without the rules
-means: no budgets, no quiet hours, no pause after a complaint; opting out holds in both.
+opt out. The follow-ups are those of config/, played by the product itself on SQLite with a pushed clock. Without the
+rules means: no budgets, no quiet hours, no pause after a complaint; opting out holds in both.
 """
 
 from __future__ import annotations
