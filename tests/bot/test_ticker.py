@@ -16,6 +16,7 @@ from bot.database import Database
 from bot.settings import load_settings
 from bot.ticker import Ticker
 from bot.work_metrics import WorkMetrics
+from handlers import contacts
 from handlers.followup import entries
 from handlers.followup.entries import Happening
 from handlers.followup.sop import FollowUps, Occasion
@@ -178,6 +179,7 @@ def test_it_is_called_when_something_happens(database: Database, holder: BrandHo
         running = asyncio.create_task(desk.ticker.run(cache.subscribe(TICK)))
         await asyncio.sleep(0.3)
         with database.transaction() as session:
+            contacts.serve(session, "liuyang", "wmA", desk.now)
             entries.note(session, [Happening("api:service_due", member, "e1", desk.now)], desk.now)
         began_s = asyncio.get_running_loop().time()
         await cache.publish(TICK)
