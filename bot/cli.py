@@ -158,7 +158,8 @@ def talk(
     stories = play_files(settings, files, ways)
     for story in stories:
         out.print(story, markup=False)
-    out.print(f"{len(files)} played in {len(ways)} ways, {len(stories)} went wrong")
+    in_ways = f"in {len(ways)} ways" if len(ways) > 1 else "in one way"
+    out.print(f"{len(files)} played {in_ways}, {len(stories)} went wrong")
     return FINDINGS if stories else FINE
 
 

@@ -166,10 +166,10 @@ def test_a_held_out_message_among_the_examples_is_found(config: Path, found: Cal
 
 def test_a_program_may_not_write_into_a_group(config: Path, found: Callable[[], list[str]]) -> None:
     """says.group is refused with the channels that are allowed, and a broken text with its place."""
-    change(config / "scenarios/check_in.yaml", "\nsays:\n", '\nsays:\n  group: "好"\n')
+    change(config / "scenarios/switch_product.yaml", "\nsays:\n", '\nsays:\n  group: "好"\n')
     change(config / "scenarios/praise_share.yaml", '\nsays:\n  kf: "', '\nsays:\n  kf: "{% if %}')
     told = "\n".join(found())
-    assert "check_in.yaml: says.group: no program may write there; use kf or oa" in told
+    assert "switch_product.yaml: says.group: no program may write there; use kf or oa" in told
     assert "praise_share.yaml: says.kf: " in told and "mend the template" in told
 
 
@@ -217,8 +217,8 @@ def test_settings_that_cannot_be_read_are_a_finding() -> None:
         ("replies.yaml", "opt_in:", "opt_inn:"),
         ("replies.yaml", 'hint: "', 'hint: "{{ '),
         ("scenarios/running_out.yaml", "title:", "titel:"),
-        ("scenarios/check_in.yaml", '\nsays:\n  kf: "', '\nsays:\n  kf: "{% if %}'),
-        ("scenarios/check_in.yaml", '\nsays:\n  kf: "', '\nsays:\n  group: "'),
+        ("scenarios/praise_share.yaml", '\nsays:\n  kf: "', '\nsays:\n  kf: "{% if %}'),
+        ("scenarios/praise_share.yaml", '\nsays:\n  kf: "', '\nsays:\n  group: "'),
         ("scenarios/check_in.yaml", "id: check_in", "id: checkin"),
     ],
 )

@@ -186,12 +186,15 @@ def test_a_model_that_is_not_there_is_wrong_use(
 def test_talk_plays_a_transcript(run: Run, tmp_path: Path) -> None:
     """A conversation that goes as written is 0; one that does not is 1 with the step; a slip in the file is 2."""
     good = ROOT / "tests/conversations/yes_twice.yaml"
-    assert run("talk", str(good)).stdout == "1 played, 0 problems\n"
+    result = run("talk", str(good))
+    assert result.exit_code == 0 and result.stdout == "1 played in one way, 0 went wrong\n"
     written = good.read_text(encoding="utf-8")
     bad = tmp_path / "bad.yaml"
     bad.write_text(written.replace("points: 2500", "points: 2499", 1), encoding="utf-8")
     result = run("talk", str(bad))
-    assert result.exit_code == 1 and "expected 2499 points, there are 2500" in result.stdout
+    assert result.exit_code == 1 and "1 played in one way, 1 went wrong" in result.stdout
+    step, _, difference = result.stdout.partition("2. ")[2].partition("- expected 2499 points")
+    assert "确认" in step and "3. " not in step and "+ got 2500 points" in difference
     bad.write_text(written.replace("answered:", "answred:", 1), encoding="utf-8")
     result = run("talk", str(bad))
     assert result.exit_code == 2 and "bad.yaml:6: talk.0.answred" in result.stderr
