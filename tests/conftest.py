@@ -63,8 +63,16 @@ def _sqlite_with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def _sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One engine for all tests, as each learns every statement anew; the file below it is another for each test."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/huitou.db", sqlite_synchronous="OFF")
+    yield database
+    database.dispose()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """An empty database with every table; each test runs over both kinds."""
     if request.param == "postgresql":
         database: Database = request.getfixturevalue("_postgres_with_tables")
@@ -77,10 +85,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
                 "SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'"
             )
         return
-    shutil.copy(request.getfixturevalue("_sqlite_with_tables"), tmp_path / "huitou.db")
-    database = Database(f"sqlite:///{tmp_path}/huitou.db", sqlite_synchronous="OFF")
+    database = request.getfixturevalue("_sqlite")
+    path = Path(database.engine.url.database or "")
+    shutil.copy(request.getfixturevalue("_sqlite_with_tables"), path)
     yield database
     database.dispose()
+    for left in path.parent.glob("huitou.db*"):
+        left.unlink()
 
 
 @pytest.fixture(scope="session")
