@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.orm import Session
 
 from bot.brands import BrandHolder
 from bot.cache import Sleeper, Wake
@@ -17,8 +18,11 @@ from handlers.followup import entries, sop, sources, sweeps
 from handlers.reminders import due_reminders
 from handlers.talk import inbox, outbox
 from loyalty import coupons, fraud, insights
+from loyalty.blocks import seal
 from loyalty.ledger import expire_due, release_due_holds
+from loyalty.merging import carry_over
 from loyalty.redemptions import lapse_due
+from loyalty.tags import drop_expired
 from loyalty.tiers import evaluate_due
 
 log = structlog.get_logger("bot.ticker")
@@ -30,6 +34,12 @@ INSIGHT_PAGE, INSIGHT_PAGES = 1000, 20
 """How many members a sweep looks at in one transaction, and how often in a row: timers must not wait for long."""
 PAUSE_S = 0.1
 """The least rest between two ticks, so that what happens in a crowd is taken together."""
+
+
+SWEEPS: tuple[Callable[[Session, datetime], object], ...] = (
+    seal, release_due_holds, expire_due, coupons.sweep, lapse_due, carry_over, drop_expired,
+)  # fmt: skip
+"""What passes by itself: blocks are sealed, holds and lots and coupons and codes run out, late lots follow a merge."""
 
 
 class Ticker:
@@ -100,15 +110,15 @@ class Ticker:
                 sweeps.make(session, self._brand(), sweep, now)
 
     def _sweep(self, now: datetime) -> None:
+        """Each sweep in a transaction of its own; one that fails is told and keeps none of the others."""
         self._enter_by_date(now)
-        with self._database.transaction() as session:
-            release_due_holds(session, now)
-        with self._database.transaction() as session:
-            expire_due(session, now, limit=1000)
-        with self._database.transaction() as session:
-            coupons.sweep(session, now)
-        with self._database.transaction() as session:
-            lapse_due(session, now)
+        for sweep in SWEEPS:
+            try:
+                with self._database.transaction() as session:
+                    sweep(session, now)
+            except Exception as error:
+                self._metrics.alarm("ticker")
+                log.error("sweep failed", sweep=sweep.__name__, error=str(error)[:300])
         with self._database.transaction() as session:
             evaluate_due(session, self._brand().programme, now)
         with self._database.transaction() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import sleep
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,7 @@ from handlers.talk.messages import Incoming
 from handlers.talk.tables import OutboxRow
 from loyalty import customers, ledger
 from loyalty.balances import balance_of
+from loyalty.blocks import head
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -130,6 +132,21 @@ def test_points_lapse_and_holds_end(desk: Desk) -> None:
         assert balance_of(session, member, desk.now).available == 0
         reasons = session.scalars(text("SELECT reason FROM transfers ORDER BY id")).all()
     assert len(reasons) == 2
+
+
+def test_transfers_are_sealed(desk: Desk) -> None:
+    """Rows of the ledger end up in the chain of blocks by themselves."""
+    member = desk.member()
+    with desk.database.transaction() as session:
+        ledger.earn(session, member, 5, key="gift", reason="gift", at=desk.now)
+    for _ in range(400):  # a block waits until whatever else runs on the server has ended
+        desk.now += timedelta(minutes=2)
+        desk.ticker.tick()
+        with desk.database.reading() as session:
+            if head(session).to_id:
+                return
+        sleep(0.05)
+    raise AssertionError("nothing was sealed")
 
 
 def test_what_waits_is_measured(desk: Desk) -> None:

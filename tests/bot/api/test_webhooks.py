@@ -168,6 +168,7 @@ def test_a_message_is_signed_and_sent_again_until_it_is_taken(database: Database
             sender = Webhooks(database, lambda: PROGRAMME, clock)
             for _ in range(3):
                 await sender.step(client)
+                await asyncio.to_thread(wait_for_others, database)
             assert len(heard) == 1
             clock.now += timedelta(seconds=WAITS_S[0])
             await sender.step(client)
@@ -194,8 +195,9 @@ def test_a_message_nobody_takes_fails_and_can_be_sent_again(database: Database) 
     async def scene() -> None:
         async with aiohttp.ClientSession() as client:
             sender = Webhooks(database, lambda: PROGRAMME, clock)
-            for _ in range(2):
+            for _ in range(3):
                 await sender.step(client)
+                await asyncio.to_thread(wait_for_others, database)
             for wait_s in WAITS_S:
                 clock.now += timedelta(seconds=wait_s)
                 await sender.step(client)
