@@ -149,7 +149,7 @@ def _leave_unfinished(
     for place in last.values():
         burst = read[place]
         message, verdict = burst.message, verdicts.get(burst.message.key, NOTHING)
-        if talk.stands_alone(burst.newest.message):
+        if not bursts.may_go_on(burst, brand.dialog.burst) or talk.stands_alone(burst.newest.message):
             continue
         is_command = _is_answer(message.text) or is_order(message.text)
         is_clear = bool(verdict.scenarios) or talk.is_asked(message) or is_command

@@ -56,19 +56,23 @@ def join(claimed: Sequence[Claimed], stands_alone: Callable[[Incoming], bool], w
     return [Burst(_joined(parts), tuple(parts)) for parts in bursts]
 
 
+def may_go_on(burst: Burst, within: timedelta) -> bool:
+    """Whether more may belong to it at all: short words, said for the first time, where a program answers."""
+    newest = burst.newest
+    return (
+        newest.message.channel in AUTOMATIC_CHANNELS and bool(within) and newest.attempts == 0
+        and 0 < len(newest.message.text.strip()) <= SHORT_CHARS and is_part(newest.message)
+    )  # fmt: skip
+
+
 def wait_until(burst: Burst, within: timedelta, is_clear: bool, now: datetime) -> datetime | None:
-    """Until when companions of a message may yet come, None where it is not waited for.
+    """Until when companions of a message that may go on can come, None where it is not waited for.
 
     `is_clear` says that the message means something as it is; one that breaks off in the middle waits all the same,
     and so does whoever is seen to write in small pieces.
     """
     newest = burst.newest
-    text = newest.message.text.strip()
-    is_candidate = (
-        bool(within) and newest.attempts == 0 and is_part(newest.message)
-        and newest.message.channel in AUTOMATIC_CHANNELS and 0 < len(text) <= SHORT_CHARS
-    )  # fmt: skip
-    if not is_candidate or (is_clear and len(burst.parts) == 1 and not breaks_off(text)):
+    if is_clear and len(burst.parts) == 1 and not breaks_off(newest.message.text):
         return None
     until = min(newest.message.at, newest.received_at) + within
     return until if until > now else None
