@@ -26,8 +26,9 @@ class Parted(NamedTuple):
 def concerns_self(turn: Turn) -> bool:
     """Whether a group message asks something private. A bare yes or a number answers nothing here or elsewhere."""
     found = {scored.id for scored in turn.verdict.scenarios}
-    is_answer = read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None
-    return turn.message.channel == "group" and bool(found & PRIVATE) and not found & URGENT and not is_answer
+    if turn.message.channel != "group" or not found & PRIVATE or found & URGENT:
+        return False
+    return read_answer(turn.text) is Answer.NEITHER and read_number(turn.text) is None
 
 
 def part(turn: Turn, window: Window) -> Parted:
