@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Compiled modules are kept: without them every start compiles the libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo tour test faults check bench setup clean
+.PHONY: demo tour test thorough faults check bench setup clean
 
 setup: $(VENV)/.ready var/models/current.json
 
@@ -28,6 +28,10 @@ tour: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Everything but the fault tests: every transcript in three ways, all on both engines, all examples.
+thorough: setup
+	HUITOU_TEST_THOROUGH=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not faults"
 
 faults: setup
 	$(BIN)/python -m pytest -m faults

@@ -26,6 +26,32 @@ POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127
 START_POSTGRES = "start it with: pg_ctlcluster --skip-systemctl-redirect $(ls /etc/postgresql) main start"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What SQLite has answered is asked of PostgreSQL once a test, or once a file that is `either_engine`.
+
+    The other parameters and tests are left to make thorough.
+    """
+    asked: set[object] = set()
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        if parameters is None or parameters.params.get("database") != "postgresql" or "sqlite" not in _engines(item):
+            continue
+        one = item.path if item.get_closest_marker("either_engine") else (item.path, item.parent, _name(item))
+        if one in asked:
+            item.add_marker("thorough")
+        asked.add(one)
+
+
+def _name(item: pytest.Item) -> str:
+    return getattr(item, "originalname", item.name)
+
+
+def _engines(item: pytest.Item) -> list[str]:
+    own = [mark.args[1] for mark in item.iter_markers("parametrize") if mark.args[0] == "database"]
+    return own[0] if own else ["sqlite", "postgresql"]
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL database of this run's own; skipped where no server answers, an error in CI."""

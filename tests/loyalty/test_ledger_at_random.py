@@ -16,8 +16,9 @@ from loyalty.audit import findings
 from loyalty.balances import balances
 from loyalty.customers import resolve
 from loyalty.errors import HoldClosed, LoyaltyError, NotEnough, NotReversible
+from tests.thorough import of
 
-STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", "1200"))
+STEPS = int(os.environ.get("HUITOU_LEDGER_STEPS", str(of(1200, 500))))
 MEMBERS = 4
 
 

@@ -64,7 +64,7 @@ def imports_of(path: Path) -> Iterator[str]:
 def calls_of(path: Path) -> Iterator[tuple[int, str]]:
     """Line and dotted name of every call and every decorated or referenced attribute chain."""
     for node in ast.walk(tree_of(path)):
-        if isinstance(node, ast.Attribute | ast.Name):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute | ast.Name):
             yield node.lineno, ast.unparse(node)
 
 

@@ -31,10 +31,11 @@ from loyalty.customers import resolve
 from loyalty.ledger import earn
 from loyalty.programme import Programme
 from loyalty.webhook_events import KINDS
+from tests.thorough import of
 
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 SOMEBODY = {"kind": "taobao", "value": "qinghe-fan"}
-EXAMPLES = int(os.environ.get("HUITOU_TEST_REQUESTS", "100"))
+EXAMPLES = int(os.environ.get("HUITOU_TEST_REQUESTS", str(of(400, 50))))
 KEY = "key-of-the-machine"
 PROGRAMME = Programme.model_validate({
     "name": "青禾", "earning": {"points_per_yuan": 1},

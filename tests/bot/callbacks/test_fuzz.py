@@ -1,4 +1,4 @@
-"""Ten thousand damaged callbacks: named refusals, nothing else."""
+"""Thousands of damaged callbacks: named refusals, nothing else."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import pytest
 import loyalty.tables  # noqa: F401
 from bot.database import Database
 from loyalty.storage import Base
+from tests.thorough import of
 
-CASES, WARM, AT_ONCE = 10_000, 2_000, 50
+CASES = of(10_000, 2_500)
+WARM, AT_ONCE = CASES // 5, 50
 GROWTH_BYTES = 24 * 1024 * 1024
 INNER = (
     "<xml><ToUserName><![CDATA[ww0000000000000001]]></ToUserName><FromUserName><![CDATA[liuyang]]></FromUserName>"
@@ -78,7 +80,7 @@ def mutated(dice: random.Random, platform: Any, serial: int) -> tuple[str, bytes
 
 
 @pytest.mark.timeout(180)
-def test_ten_thousand_mutations(
+def test_thousands_of_mutations(
     platform: Any, tmp_path: Path, run: Callable[[Any], Any], desk_of: Callable[..., Any]
 ) -> None:
     """No mutated callback raises or ends in a 5xx, every one is counted, memory stays, the next true one is stored."""
@@ -106,5 +108,5 @@ def test_ten_thousand_mutations(
     database.dispose()
     assert sum(statuses.values()) == CASES
     assert statuses.keys() <= {200, 400, 403, 404, 413}
-    assert min(statuses.get(status, 0) for status in (200, 400, 403)) > 300, statuses
+    assert min(statuses.get(status, 0) for status in (200, 400, 403)) > CASES * 0.03, statuses
     assert resident[1] - resident[0] < GROWTH_BYTES
