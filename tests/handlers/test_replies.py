@@ -17,7 +17,8 @@ KNOWN = {
     "cheapest": 20, "handover": "三个工作日内寄出", "others": ["随行杯", "贴纸"], "wanted": "杯子",
     "answer": "您现在有 520 积分。",
     "product": "挂耳咖啡30包", "bundle": "两盒立减20元", "lots": [{"amount": 520, "on": "2026年12月31日"}],
-    "number": "T-1042", "when": "明天上午10点", "starts": "明天上午10点", "day": "明天", "hour": "上午10点", "title": "青禾商城", "service": "手冲体验", "place": "徐汇店",
+    "number": "T-1042", "when": "明天上午10点", "starts": "明天上午10点", "day": "明天", "hour": "上午10点",
+    "title": "青禾商城", "service": "手冲体验", "place": "徐汇店",
     "lines": [{"number": 1, "name": "随行杯", "cost": 500, "is_out": True}],
 }  # fmt: skip
 ODD = re.compile(r"None|Undefined|\{\{|\}\}|\{%|%\}|\[\]|\(\)|「」|“”|  +\S|\n\n\n")
