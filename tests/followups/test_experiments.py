@@ -18,6 +18,8 @@ from handlers.followup.trials import HOLD_OUT, Arm, Experiment, boundary, drift_
 from loyalty.tables import Member, Order
 from loyalty.writing import insert_rows
 
+pytestmark = pytest.mark.either_engine
+
 Play = Callable[..., Any]
 RUNS = 4000
 LETTER = {

@@ -14,6 +14,8 @@ from loyalty import customers, ledger
 from loyalty.people_tables import MemberTag
 from loyalty.reward_tables import PlanTerm
 
+pytestmark = pytest.mark.either_engine
+
 Play = Callable[..., Any]
 
 

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number, read_quantity
 
+pytestmark = pytest.mark.either_engine
+
 YES = """嗯 嗯嗯 恩 好 好的 好滴 好哒 好呀 好吧 ok OK Okay 可以 可以的 行 行吧 行的 中 要 要的 换 换! 换吧 换了吧
     我换 确认 确认! 确认。 “确认” 确定 确认兑换 兑换 是 是的 对 对的 没错 没问题 yes Y 就这个 那就换吧 来吧
     👌 👌🏻 👌👌 👍 👍🏽 🆗 ✅ [OK] [强] 得 要得 妥妥 冇问题""".split()

@@ -13,6 +13,8 @@ from sqlalchemy import select
 from handlers.brand import DialogRules
 from handlers.talk.tables import InboxRow
 
+pytestmark = pytest.mark.either_engine
+
 MOMENT = timedelta(seconds=1.5)
 
 

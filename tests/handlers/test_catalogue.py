@@ -8,6 +8,8 @@ from handlers import catalogue
 from handlers.brand import Brand
 from loyalty.rewards import Offer
 
+pytestmark = pytest.mark.either_engine
+
 
 @pytest.fixture(scope="module")
 def offers(sample: Brand) -> list[Offer]:

@@ -11,6 +11,8 @@ from handlers import contacts
 from handlers.facts import Facts
 from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow
 
+pytestmark = pytest.mark.either_engine
+
 AQING, GROUP = "wmAAAA0001", "wrGROUP0001"
 
 

@@ -18,6 +18,8 @@ from handlers.talk.tables import OutboxRow, VerdictRow
 from loyalty.tables import Member, PurchaseSummary
 from loyalty.writing import insert_rows
 
+pytestmark = pytest.mark.either_engine
+
 NOON = datetime(2026, 11, 18, 4, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=30)
 

@@ -17,6 +17,8 @@ from handlers.talk import corrections, outbox
 from handlers.talk.tables import OutboxRow
 from intents.scenarios import Labelled
 
+pytestmark = pytest.mark.either_engine
+
 AQING = "wmAAAA0001"
 
 

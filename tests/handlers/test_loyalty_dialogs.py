@@ -23,6 +23,8 @@ from loyalty.programme import Programme
 from loyalty.rewards import sync_stock
 from tests.handlers.conftest import Counter
 
+pytestmark = pytest.mark.either_engine
+
 REWARDS = [
     {"id": "film", "name": "电影票", "cost_points": 10, "way": "exchange", "pool": "films", "handover": "{codes}"},
     {"id": "club", "name": "读书会", "cost_points": 10, "way": "link", "link": "https://club.example/join?t={token}"},

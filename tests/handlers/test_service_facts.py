@@ -15,6 +15,8 @@ from handlers.service_tables import SurveyRow
 from loyalty import customers, orders
 from tests.handlers.conftest import KF, Counter
 
+pytestmark = pytest.mark.either_engine
+
 DRIP = Knowledge(
     sku="QH-DRIP-30",
     answers=(

@@ -20,6 +20,8 @@ from handlers.react import Unsettled
 from handlers.talk.tables import InboxRow
 from intents.classifier import Classifier, Scored, Verdict
 
+pytestmark = pytest.mark.either_engine
+
 VAGUE, LATER = "那个分还有没有啊上次说的", "在吗在吗,刚才那个也帮我看一下吧谢谢"
 
 

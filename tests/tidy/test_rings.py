@@ -48,8 +48,13 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def imports_of(path: Path) -> Iterator[str]:
+@cache
+def imports_of(path: Path) -> list[str]:
     """Every imported module, those inside functions and type-checking blocks too."""
+    return list(_imports_of(path))
+
+
+def _imports_of(path: Path) -> Iterator[str]:
     package = name_of(path).removesuffix(".py").split("/")
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):

@@ -35,7 +35,7 @@ from tests.thorough import of
 
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 SOMEBODY = {"kind": "taobao", "value": "qinghe-fan"}
-EXAMPLES = int(os.environ.get("HUITOU_TEST_REQUESTS", str(of(400, 50))))
+EXAMPLES = int(os.environ.get("HUITOU_TEST_REQUESTS", str(of(300, 100))))
 KEY = "key-of-the-machine"
 PROGRAMME = Programme.model_validate({
     "name": "青禾", "earning": {"points_per_yuan": 1},

@@ -36,7 +36,7 @@ from handlers.talk.messages import Incoming, decode
 from handlers.talk.tables import InboxRow, OutboxRow
 from loyalty import customers
 
-pytestmark = pytest.mark.sockets
+pytestmark = [pytest.mark.sockets, pytest.mark.either_engine]
 
 AQING, KF = "wmAAAA0001", "wkAAA0001"
 UNUSED = Receiver("http://127.0.0.1:9/", "t", "A" * 43, CORP_ID)

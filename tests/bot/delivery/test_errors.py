@@ -12,6 +12,8 @@ from bot.settings import Deliver
 from bot.wecom.errors import CLASSES, LISTED, ApiRefused, LimitReached, Unreachable, class_of, codes_in
 from handlers.talk import effects, outbox
 
+pytestmark = pytest.mark.either_engine
+
 HOUR = timedelta(hours=1)
 
 

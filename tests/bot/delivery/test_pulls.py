@@ -24,6 +24,8 @@ from bot.wecom.gateway import Line
 from handlers.talk.messages import Incoming, decode
 from handlers.talk.tables import Cursor, InboxRow
 
+pytestmark = pytest.mark.either_engine
+
 
 def _inbox(desk: Any) -> list[Incoming]:
     with desk.database.reading() as session:
