@@ -7,6 +7,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from bot.delivery import hold_back
@@ -15,6 +16,8 @@ from handlers.followup.caps import Decision
 from handlers.talk import effects, outbox
 from loyalty import customers
 from loyalty.tables import Member
+
+pytestmark = pytest.mark.either_engine
 
 BUSY = {"errcode": -1, "errmsg": "system busy"}
 AGAIN = {"errcode": 95033, "errmsg": "msgid repeated"}
