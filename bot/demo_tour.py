@@ -118,9 +118,11 @@ async def ask_points(stage: Stage) -> None:
 
 
 async def ask_in_group(stage: Stage) -> None:
-    """No number in the group: the rep gets the answer, marked private."""
+    """No number in the group: who can be reached alone is answered there, for others the rep gets the answer."""
     await stage.write("阿青", "group", ASK)
-    await stage.card("刘阳", "阿青", "只可私聊", f"{await stage.points('阿青')} 积分")
+    await stage.answer("阿青", "kf", "您在群里问到的", f"{await stage.points('阿青')} 积分")
+    await stage.write("小满", "group", ASK)
+    await stage.card("刘阳", "小满", "只可私聊", f"{await stage.points('小满')} 积分")
 
 
 async def redeem(stage: Stage) -> None:
@@ -131,8 +133,7 @@ async def redeem(stage: Stage) -> None:
     await stage.write("阿青", "kf", "第一个")
     await stage.answer("阿青", "kf", "随行杯", "500", "确认兑换吗")
     await stage.write("阿青", "kf", ASK)
-    await stage.answer("阿青", "kf", f"{before} 积分")
-    await stage.answer("阿青", "kf", "随行杯", "还等您确认")
+    await stage.answer("阿青", "kf", f"{before} 积分", "随行杯", "还等您确认")
     check(await stage.points("阿青") == before, f"确认之前一分不动, 还是 {before}", await stage.points("阿青"))
     await stage.write("阿青", "kf", "确认")
     stage.kept["code"] = _code(await stage.answer("阿青", "kf", "换好啦", "随行杯", f"还剩 {before - 500}", "兑换码"))
@@ -155,7 +156,7 @@ async def verify_code(stage: Stage) -> None:
 async def undo(stage: Stage) -> None:
     """What was verified stays; what was not is undone in its window, after a prompt of its own."""
     await stage.write("阿青", "kf", "撤销兑换")
-    await stage.answer("阿青", "kf", "没有可以撤销的兑换")
+    await stage.answer("阿青", "kf", "撤不了")
     before = await stage.points("阿青")
     await stage.write("阿青", "kf", "积分换贴纸包")
     await stage.answer("阿青", "kf", "贴纸包", "20", "确认兑换吗")
@@ -309,7 +310,7 @@ async def look_at_health(stage: Stage) -> None:
 
 
 def _code(text: str) -> str:
-    found = re.search(r"兑换码: (\S+)", text)
+    found = re.search(r"(?:兑换码|核销码)[^:\n]*: (\S+)", text)
     check(found is not None, "兑换码", text)
     assert found is not None
     return found[1]

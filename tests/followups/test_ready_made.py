@@ -50,11 +50,11 @@ def test_a_new_friend_is_welcomed_within_seconds_and_walked_to_the_first_order(p
 
 
 def test_running_out_by_the_product_cycle(play: Play) -> None:
-    """30 days a pack: three days before the end the rep has the bundle on the card; who has bought has none."""
+    """30 days a pack: two days after the end the rep has the bundle on the card; who has bought has none."""
     stage = play("cycle_refill")
     due, bought = stage.member("阿青"), stage.member("小满")
     for name in ("阿青", "小满"):
-        stage.order(name, "QH-DRIP-30", days_ago=28)
+        stage.order(name, "QH-DRIP-30", days_ago=33)
     stage.order("小满", "QH-DRIP-30", days_ago=1)
     (card,) = stage.push(hours=2)
     assert card.member_id == due and "挂耳咖啡30包×2盒" in stage.words([card])[0][1]
@@ -65,7 +65,7 @@ def test_running_out_undone_goes_to_the_supervisor(play: Play) -> None:
     """Nobody taps for a day: the supervisor has the card too; 72 hours on, the run goes on by itself."""
     stage = play("cycle_refill")
     member = stage.member("阿青")
-    stage.order("阿青", "QH-DRIP-30", days_ago=28)
+    stage.order("阿青", "QH-DRIP-30", days_ago=33)
     rows = stage.push(hours=27)
     assert [row.recipient for row in rows] == ["app:liuyang", "app:wangli"]
     assert stage.push(days=4) == [] and stage.reasons(member)[-1][0] == "lapsed"
@@ -209,7 +209,7 @@ def test_who_opted_out_gets_none_of_it(play: Play) -> None:
     """勿扰 holds in every follow-up that sells or cares, and the reason stands in words."""
     stage = play()
     member = stage.member("阿青", birthday=(11, 18))
-    stage.order("阿青", "QH-DRIP-30", days_ago=28)
+    stage.order("阿青", "QH-DRIP-30", days_ago=33)
     earn(stage, member, 500, 10)
     with stage.database.transaction() as session:
         customers.opt_out(session, member, stage.now)

@@ -172,7 +172,7 @@ def test_paused_waits_and_resumed_goes_on_with_the_facts_of_then(play: Play) -> 
     stage = play("cycle_refill")
     stopped, due = stage.member("阿青"), stage.member("小满")
     for name in ("阿青", "小满"):
-        stage.order(name, "QH-DRIP-30", days_ago=28)
+        stage.order(name, "QH-DRIP-30", days_ago=33)
     stage.now -= timedelta(hours=6)  # six in the morning: entered at nine, prompted at nine
     with stage.database.transaction() as session:
         assert why.pause(session, "cycle_refill", stage.now, "wangli")
