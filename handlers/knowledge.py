@@ -17,6 +17,10 @@ CAREFUL: Final = re.compile(
     r"老人|[两一二三四五六七八九十\d]岁|乳糖不耐|副作用|中毒|医生"
 )
 """Words after which only a text that the brand marked as careful is said."""
+_ALLERGENS: Final = re.compile(
+    r"花生|坚果|核桃|杏仁|腰果|榛子|开心果|大豆|黄豆|豆类|鸡蛋|蛋类|海鲜|虾|蟹|鱼|芝麻|芒果|小麦|麸质|乳糖|牛奶|奶制品|燕麦|椰子|蜂蜜|酒精"
+)
+"""What people are allergic to: a text that does not name it answers nothing about it."""
 _CLAUSES: Final = re.compile(r"[,，。;；?？!！\n]+|(?:另外|还有|顺便|以及)")
 _NOISE: Final = re.compile(r"[\s~～…]+")
 MOST_ANSWERS: Final = 2
@@ -58,6 +62,9 @@ def find(text: str, knowledge: Knowledge) -> list[Answer]:
         found = [best for clause in clauses if (best := _best(clause, knowledge.answers, careful=True))]
         touchy = [clause for clause in clauses if CAREFUL.search(clause)]
         if any(_best(clause, knowledge.answers, careful=True) is None for clause in touchy):
+            return []
+        asked, said = set(_ALLERGENS.findall(text)), "".join(answer.say for answer in found)
+        if "过敏" in text and any(allergen not in said for allergen in asked):
             return []
         found += [best for clause in clauses if clause not in touchy and (best := _best(clause, knowledge.answers))]
     else:

@@ -74,7 +74,8 @@ def is_follow_up(turn: Turn) -> bool:
     others = {scored.id for scored in turn.verdict.scenarios} - {"product_question"}
     if product is None or not looks or others or not _is_written(turn, product):
         return False
-    return is_asked or bool(knowledge.find(turn.text, _written(turn, product)))
+    touches_health = bool(knowledge.CAREFUL.search(turn.text))
+    return is_asked or touches_health or bool(knowledge.find(turn.text, _written(turn, product)))
 
 
 def _find_product(turn: Turn, named: list[Product]) -> Scene:
