@@ -18,6 +18,10 @@ _ASKS: Final = re.compile(
 _CONFIRMS: Final = re.compile(
     r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我)?[,， ]?(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
 )
+_KEEPS: Final = re.compile(
+    r"^(?:还是|那|就|算了|我)?[,， ]*(?:先不|不用|不要|不想|不|别)再?(?:撤销?|撤回|退|取消)(?:掉|回)?"
+    r"(?:兑换)?[了吧啦啊]*$"
+)
 
 
 def ask(turn: Turn) -> Scene:
@@ -44,7 +48,7 @@ def confirm(turn: Turn) -> Scene:
     other = _named(turn, turn.facts.undoable(turn.member_id))
     if answer is Answer.YES:
         yield from _take_back(turn, state)
-    elif answer is Answer.NO and "取消" not in turn.text:
+    elif _keeps(turn.text) or (answer is Answer.NO and "取消" not in turn.text):
         yield Close()
         yield Say(turn.reply("undo_kept", **state))
     elif other is not None and other.id != state["id"]:
@@ -73,8 +77,13 @@ def is_about(turn: Turn) -> bool:
         read_answer(turn.text) is not Answer.NEITHER
         or asks(turn.text)
         or bool(_CONFIRMS.match(turn.text.strip("!！。~ ")))
+        or _keeps(turn.text)
         or (_named(turn, turn.facts.undoable(turn.member_id)) is not None and len(turn.text) <= 12)
     )
+
+
+def _keeps(text: str) -> bool:
+    return bool(_KEEPS.match(text.strip("!！。~ ")))
 
 
 def remind(turn: Turn) -> Scene:
