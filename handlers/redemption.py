@@ -13,6 +13,7 @@ from handlers.talk.answers import (
     Answer,
     asks_odd_quantity,
     is_courtesy,
+    is_odd_quantity,
     read_answer,
     read_more,
     read_number,
@@ -40,7 +41,9 @@ _AGAIN: Final = re.compile(
     r"(?:那|就|给我)?(?:同样|一样)?的?(?:再|多)(?:来|换|兑|要|加)(?:一|两|俩|三|\d)?(?:个|份|张|杯|瓶)?(?:同样的|"
     r"一样的)?$"
 )
-_ALL_OF_THEM: Final = re.compile(r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)")
+_ALL_OF_THEM: Final = re.compile(
+    r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)|(?:我|要|换|那)*[前后][两二三四五六七八\d](?:个|款|样)"
+)
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
 _ADDRESS: Final = re.compile(
     r"(?:[省市区县镇乡村].*(?:路|街|巷|道|村|号|栋|幢|座|室|楼|弄|苑|小区|花园|公寓|大厦))|(?:路|街|弄|"
@@ -95,8 +98,8 @@ def choose(turn: Turn) -> Scene:
     elif found and particulars.asks(turn.text):
         yield from particulars.tell(turn, found[0])
         yield Ask("choose", state)
-    elif asks_odd_quantity(turn.text):
-        yield from _ask_quantity(turn, found)
+    elif asks_odd_quantity(turn.text) or (len(shown) == 1 and is_odd_quantity(turn.text)):
+        yield from _ask_quantity(turn, found or [turn.brand.programme.reward(one) for one in shown])
     elif found:
         # How many was said of what was shown, not of something else.
         carried = quantity if all(reward.id in shown for reward in found) else 1
@@ -141,7 +144,7 @@ def confirm(turn: Turn) -> Scene:
     changed = _changed(turn, state)
     if _wants_back(turn.text):
         yield from _take_back(turn)
-    elif asks_odd_quantity(turn.text):
+    elif asks_odd_quantity(turn.text) or is_odd_quantity(turn.text):
         yield Ask("confirm", state)
         yield Say(turn.reply("redeem_quantity", most=offers.MOST_AT_ONCE, item=reward.name))
     elif changed and changed[0] == [reward]:
@@ -155,8 +158,8 @@ def confirm(turn: Turn) -> Scene:
         yield from particulars.tell(turn, changed[0][0] if changed else reward)
         yield Ask("confirm", state)
         yield from remind(turn)
-    elif _OTHERS.search(turn.text):
-        yield from _list(turn, offers.affordable(turn), "", 1)
+    elif _OTHERS.search(turn.text) or _ALL_OF_THEM.match(turn.text):
+        yield from _list(turn, offers.affordable(turn), "", 1, is_choice=bool(_ALL_OF_THEM.match(turn.text)))
     else:
         yield Ask("confirm", state)
         yield Say(turn.reply("redeem_repeat", **_item(turn, state)))
@@ -164,20 +167,17 @@ def confirm(turn: Turn) -> Scene:
 
 def is_about(turn: Turn) -> bool:
     """Whether a message in an open dialog speaks of its subject: an answer, a place in the list, a reward."""
-    text = turn.text
+    text, state = turn.text, turn.dialog.state if turn.dialog else {}
     if read_answer(text) is not Answer.NEITHER or read_number(text) is not None or asks_odd_quantity(text):
         return True
-    if _wants_back(text):
+    if is_odd_quantity(text) or _wants_back(text) or ("reward" in state and is_address(text)):
         return True
     if (read_quantity(text) or read_more(text)) and len(text) <= 10:
         return True
-    state = turn.dialog.state if turn.dialog else {}
     known = [offer.reward for offer in turn.facts.offers()]
     if particulars.asks(text) and (catalogue.named_in(text, known) or ("reward" in state and len(text) <= 12)):
         return True
     if catalogue.superlative(text, turn.facts.offers()) is not None and len(text) <= 14:
-        return True
-    if "reward" in state and is_address(text):
         return True
     if _OTHERS.search(text) and len(text) <= 12 and turn.brand.programme.points_name not in text:
         return True

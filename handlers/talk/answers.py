@@ -46,7 +46,7 @@ _NO: Final = frozenset(
     拒绝 退出 停 停止 pass stop cancel nah nono nonono 我考虑一下 考虑 考虑一下 考虑考虑 我考虑考虑 考虑下 想想
     我想想 我想一下 想一想 我想一想 等会 等会儿 等会再说 等等再说 等一等 等我想想 再等等 再考虑 再考虑考虑
     再考虑一下 再想想吧 再看看吧 缓缓 唔使 唔使了 唔换 唔换了 唔好 莫换 莫要 莫得必要 不中 不成 不妥 不同意
-    我不同意 不乐意 不愿意 没必要
+    我不同意 不乐意 不愿意 没必要 都不要 都不要了 都不换 都不换了 都不想要 一个都不要 一个也不要 全都不要
     """.split()
 )
 _COURTESY: Final = frozenset(
@@ -80,6 +80,8 @@ _PAIR: Final = re.compile(r"(?<![们他她咱你我])(俩|仨)(?!人)")
 _LOTS: Final = re.compile(r"([一二两三四五六七八九十]|\d{1,3})?(半打|一打|打|对|双)(?![一二折算话方比])")
 _LOT_SIZES: Final = {"半打": 6, "一打": 12, "打": 12, "对": 2, "双": 2}
 _MORE: Final = re.compile(rf"(?:再|多|加)(?:来|加|要|换|兑|给我)?{_NUMBER}?\s*{_UNIT}")
+_ODD_ALONE: Final = re.compile(r"[-−－负]\s*\d+|0+|\d{3,}|\d+\.\d+|[一二两三四五六七八九十]个?半")
+"""A bare number that answers how many, and nobody can be given."""
 _ODD: Final = re.compile(
     rf"(?:[-−－负]\s*(?:\d|[一二两三四五六七八九十])[^月号]*?{_UNIT})|(?<!\d)0+{_UNIT}|零{_UNIT}|\d+\.\d+\s*{_UNIT}"
     rf"|半{_UNIT}|[一二两三四五六七八九十]{_UNIT}半|\d{{10,}}\s*{_UNIT}|亿"
@@ -134,7 +136,7 @@ def read_places(text: str) -> list[int]:
 def read_quantity(text: str) -> int | None:
     """How many pieces a message asks for (两个, 3份, 来俩, 半打), or None where it does not say."""
     bare = _bare(text).replace("第一个", "").replace("这一个", "").replace("哪个", "")
-    bare = re.sub(rf"第{_NUMBER}(?:个|款|项|号)", "", bare)
+    bare = re.sub(rf"(?:第|[前后]){_NUMBER}(?:个|款|项|号)", "", bare)  # places in the list, not how many
     lot = _LOTS.search(bare)
     if lot and (lot[1] or lot[2] in {"半打", "一打"}):
         return (1 if lot[2] in {"半打", "一打"} else to_number(lot[1])) * _LOT_SIZES[lot[2]]
@@ -151,6 +153,11 @@ def read_more(text: str) -> int | None:
 def asks_odd_quantity(text: str) -> bool:
     """Whether a message asks for a quantity nobody can be given: none, less than none, a half."""
     return bool(_ODD.search(re.sub(r"\s", "", text)))
+
+
+def is_odd_quantity(text: str) -> bool:
+    """Whether a message is nothing but such a number: an answer to how many, where that was asked."""
+    return bool(_ODD_ALONE.fullmatch(text.strip("!！。~ ")))
 
 
 def to_number(word: str) -> int:
