@@ -31,7 +31,7 @@ _DROP: Final = re.compile(
 _RESUME: Final = re.compile(r"继续|接着|刚才(?:的|那个)|上次(?:的|那个)")
 _PARCEL: Final = re.compile(r"到哪|发货|物流|快递|什么时候到|积分|多少钱")
 _PROGRESS: Final = re.compile(
-    r"怎么样了|进度|处理(?:好|了|到|得)|多久|几天|有消息|什么时候(?:处理|退|到账|给)|到账|咋样了"
+    r"怎么样了|进度|哪一?步|处理(?:好|了|到|得)|多久|几天|有消息|什么时候(?:处理|退|到账|给)|到账|咋样了"
 )
 _NO_PHOTO: Final = re.compile(
     r"没有?(?:照片|图|拍)|拍不了|发不了|不方便|扔了|丢了|没法拍|传不上|没图|不会发|^没有?[了啊呀]?$|^无$"
@@ -51,7 +51,7 @@ def start(turn: Turn) -> Scene:
     opened, dropped = _case_of(turn, "open"), _case_of(turn, "dropped")
     if not turn.is_automatic:
         yield from _prepare(turn)
-    elif opened is not None and _DROP.search(turn.text):
+    elif opened is not None and _DROP.search(turn.text) and not _wants_other(turn.text):
         yield from _withdraw(turn, opened.id, dict(opened.facts))
     elif opened is not None and _PROGRESS.search(turn.text):
         yield Say(turn.reply("return_progress", number=opened.id))
@@ -87,9 +87,9 @@ def after(turn: Turn) -> Scene:
     state = turn.dialog.state
     if turn.message.kind == "image":
         yield from _change(turn, _with_photo(turn, state), "return_photo_added", "客户补了照片")
-    elif _DROP.search(turn.text):
+    elif _DROP.search(turn.text) and not _wants_other(turn.text):
         yield from _withdraw(turn, state["case"], state)
-    elif _PROGRESS.search(turn.text):
+    elif _read_wish(turn.text) in {state.get("wish"), ""} or _PROGRESS.search(turn.text):
         yield Ask("return_open", state)
         yield Say(turn.reply("return_progress", number=state["case"]))
     else:
@@ -118,7 +118,9 @@ def is_about_open(turn: Turn) -> bool:
     wish = _read_wish(turn.text)
     is_other = wish not in {"", turn.dialog.state.get("wish")}
     is_change = is_other and bool(re.search(r"改|还是|换成|算了|想|要", turn.text))
-    return is_change or bool(_DROP.search(turn.text)) or (len(turn.text) <= 16 and bool(_PROGRESS.search(turn.text)))
+    is_same = wish != "" and not is_other and len(turn.text) <= 6
+    asks_progress = len(turn.text) <= 16 and bool(_PROGRESS.search(turn.text))
+    return is_same or is_change or asks_progress or bool(_DROP.search(turn.text))
 
 
 def remind(turn: Turn) -> Scene:
@@ -229,9 +231,14 @@ def _wants_out(turn: Turn, state: dict[str, Any]) -> bool:
     if state.get("needs") == "photo" and _NO_PHOTO.search(turn.text):
         return False
     wish = _read_wish(turn.text)
-    if re.search(r"不(?:退|换)了?.{0,3}(?:换|退)", turn.text) and wish:
+    if wish and _wants_other(turn.text):
         return False
     return read_answer(turn.text) is Answer.NO or bool(_DROP.search(turn.text))
+
+
+def _wants_other(text: str) -> bool:
+    """不退了换一个吧 gives up one wish for another, not the whole."""
+    return bool(re.search(r"不(?:退|换)了?.{0,3}(?:换|退)", text))
 
 
 def _puts_off(turn: Turn, state: dict[str, Any]) -> bool:
