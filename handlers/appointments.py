@@ -27,8 +27,9 @@ from handlers.talk.answers import Answer, read_answer, read_number
 from handlers.talk.turn import Ask, Close, Prompt, Say, Scene, Turn, Write
 
 _SHOW: Final = re.compile(
-    r"我约的|我的预约|约的(?:是)?(?:几点|哪天|什么时候)|预约(?:成功|上)了?(?:吗|没|么)|查.{0,4}预约|约上了|约好了?[吗没]|还在不在|几点来着"
+    r"我约的|我(?:都)?约了(?:啥|什么|哪|几|没|吗)|我有(?:啥|什么|哪些)预约|我的预约|约的(?:是)?(?:几点|哪天|什么时候)|预约(?:成功|上)了?(?:吗|没|么)|查.{0,4}预约|约上了|约好了?[吗没]|还在不在|几点来着"
 )
+_OTHERWISE: Final = re.compile(r"(?:等等|等下|等一下|不对|那|哦)?[,， ]*(?:还是|算了?,?|改|换)")
 _LATE: Final = re.compile(r"迟到|晚到|晚点到|晚一点到|堵车|堵在|赶不上|赶不到|会晚")
 _OPEN: Final = re.compile(r"营业|几点开门|几点关门|开到几点|几点下班|几点上班|开门吗")
 _SERVICES: Final = re.compile(r"(?:能|可以)约(?:什么|啥|哪些)|有(?:什么|哪些|啥)(?:项目|服务|课)|都有啥")
@@ -142,7 +143,7 @@ def is_change(turn: Turn) -> bool:
     """Just booked: whether a message wants it otherwise after all."""
     if read_shift(turn.text) is not None:
         return True
-    if CANCEL.search(turn.text) or re.match(r"^(?:还是|算了?,?|改|换)", turn.text):
+    if CANCEL.search(turn.text) or _OTHERWISE.match(turn.text):
         named = names_service(turn) is not None or read_moment(turn.text, local_now(turn)).is_said
         return named or len(turn.text) <= 10
     return False
