@@ -27,6 +27,10 @@ _PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 _WISH: Final = re.compile(
     r"(?:我|那|就)?(?:想|要|想要)?(?:换|兑)(?!货|尺|码|颜色|地址|个?号|人|手机|绑|成|药|退|季|购|班|句话|你)"
 )
+_PLANS: Final = re.compile(r"[年月季周]卡(?!路里|片|顿)")
+_WHAT_FOR_POINTS: Final = re.compile(
+    r"(?:什么|啥|哪些|哪个)(?:东西|礼品)?(?:是)?(?:能|可以|够)(?:换|兑)|(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些)"
+)
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
 """What no plain yes or no means, whatever it sounds like."""
 _STOPS: Final = re.compile(r"停|stop|退订|td|拒收", re.IGNORECASE)
@@ -42,8 +46,14 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         found = [scenario for scenario, words in _PLAIN if words.search(turn.text)][:1]
         if not found and joining.read_phone(turn.text) and len(turn.text) <= 25:
             found = ["membership"]
+        if not found and turn.brand.programme.plans and _PLANS.search(turn.text):
+            found = ["membership"]
+        if not found and _WHAT_FOR_POINTS.search(turn.text):
+            found = ["points_redeem"]
         if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
             found = ["points_redeem"]
+    if found == ["promotion_query"] and turn.brand.programme.plans and _PLANS.search(turn.text):
+        return ["membership"]
     goods = "product_question" in found and knowledge.products_named(turn.text, turn.brand.programme)
     if goods and not re.search(r"换|兑|积分", turn.text):
         return found  # something the brand sells may be a reward as well; a question about the goods is about these
