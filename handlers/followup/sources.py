@@ -24,6 +24,9 @@ from loyalty.writing import insert_into
 SETTLED: Final = timedelta(seconds=60)
 """A transaction that commits later than this after its neighbours would be missed; rows younger are read again."""
 
+LATELY: Final = timedelta(days=2)
+"""An order that is recorded later than this after it was paid belongs to the past."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -99,10 +102,21 @@ def _redemptions(session: Session, brand: Brand, rows: Sequence[Row[Any]]) -> li
 def _tiers(session: Session, brand: Brand, rows: Sequence[Row[Any]]) -> list[Happening]:
     names = {tier.id: tier.name for tier in brand.programme.tiers}
     kinds = {"reached": "tier_reached", "grace": "tier_at_risk"}
+    lowest = brand.programme.tiers[0].id if brand.programme.tiers else ""
+    since = min((row.at for row in rows), default=None)
+    told_late = set() if since is None else {
+        (order.member_id, order.recorded_at)
+        for order in session.execute(
+            select(Order.member_id, Order.recorded_at, Order.paid_at)
+            .where(among(Order.member_id, {row.member_id for row in rows}), Order.recorded_at >= since))
+        if order.paid_at < order.recorded_at - LATELY
+    }  # fmt: skip
     return [
         Happening(kinds.get(row.kind, f"tier_{row.kind}"), row.member_id, f"tier_events:{row.id}", row.at,
                   {"event_tier": names.get(row.new_tier or "", "")})
         for row in rows
+        # Everybody begins at the lowest, and what old orders brought when they were imported is no news to anybody.
+        if not (row.kind == "reached" and (row.new_tier == lowest or (row.member_id, row.at) in told_late))
     ]  # fmt: skip
 
 

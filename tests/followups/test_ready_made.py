@@ -115,6 +115,19 @@ def test_a_tier_leap_is_congratulated_unless_they_just_complained(play: Play) ->
     assert [row.member_id for row in stage.take_out()] == [glad]
 
 
+def test_the_first_tier_and_imported_orders_are_no_leap(play: Play) -> None:
+    """The tier everybody begins with is not cheered, nor one that orders of the past bring; one bought now is."""
+    stage = play("tier_leap")
+    stage.member("阿青"), stage.member("小满")
+    stage.push(minutes=5)
+    stage.order("阿青", "QH-DRIP-30", amount_yuan=100)
+    stage.order("小满", "QH-DRIP-30", days_ago=40, amount_yuan=1200)
+    assert stage.push(minutes=5) == []
+    stage.order("阿青", "QH-DRIP-30", amount_yuan=1200)
+    (row,) = stage.push(minutes=5)
+    assert "青叶会员" in row.payload
+
+
 def test_the_inactive_are_recalled_by_their_own_rhythm_with_a_coupon(play: Play) -> None:
     """Every ten days until now and silent for twenty: a coupon and a 群发; one who comes every month is left alone."""
     stage = play("inactive_recall")
