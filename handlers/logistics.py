@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
+from zlib import crc32
 
 from handlers import cases, knowledge
 from handlers.parcels import KnownOrder, orders_of
@@ -27,6 +28,9 @@ _TROUBLE: Final = re.compile(
 _WISH: Final = re.compile(
     r"顺丰|周末派|送货上门|驿站|别打电话|合并|拆|海外|新疆|乡镇|自提|加急|催|晚点发|先别发|拦截|取消订单|不要了"
 )
+_ORDER_NUMBER: Final = re.compile(
+    r"(?:订单号?|单号)[是为:： ]*([A-Za-z]{0,6}-?\d{4,24})|^\s*([A-Za-z]{2,6}-?\d{5,24})\s*$", re.IGNORECASE
+)
 _TAIL: Final = re.compile(r"(?<!\d)(\d{4,})(?!\d)")
 _NEW_ADDRESS: Final = re.compile(
     r"[一-龥\d]{2,}(?:省|市|区|县|路|街|道|镇|村|小区|单元|室|弄|苑|园|城|花园|大厦|广场)|[一二三四五六七八九十\d]+(?:栋|幢|号楼|楼|座)|"
@@ -46,10 +50,28 @@ def tell(turn: Turn) -> Scene:
     elif _ADDRESS.search(turn.text):
         yield from _collect(turn, "address", order or (orders[0] if orders else None))
     elif not orders:
-        yield Say(turn.reply("order_none"))
-        yield Prompt("order_logistics", "客户问订单物流, 名下没有查到订单", turn.reply("rep_order"), private=True)
+        yield from _tell_unknown(turn)
     else:
         yield from _tell_known(turn, orders, order)
+
+
+def names_number(text: str) -> bool:
+    """Whether a message is an order's number, with little beside it."""
+    return bool(_ORDER_NUMBER.search(text)) and len(text) <= 40
+
+
+def _tell_unknown(turn: Turn) -> Scene:
+    """No order is known: the number is asked for, and once it is there a person looks it up."""
+    number = _ORDER_NUMBER.search(turn.text)
+    if number is None:
+        yield Say(turn.reply("order_none"))
+        yield Prompt("order_logistics", "客户问订单物流, 名下没有查到订单", turn.reply("rep_order"), private=True)
+        return
+    said = number[1] or number[2]
+    yield Say(turn.reply("order_number_taken", number=said))
+    why = "客户发来订单号, 名下没有这一单, 请核对"
+    task = f"order_number:{crc32(said.encode()):08x}"
+    yield Prompt(task, why, turn.reply("rep_order"), (("订单号", said),), private=True, title="订单物流")
 
 
 def collect(turn: Turn) -> Scene:

@@ -30,6 +30,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         is_timed = read_moment(text, local_now(turn)).is_said
         if _BOOK.search(text) or (is_timed and names_service(turn) is not None):
             return ["appointment"]
+    if logistics.names_number(text):
+        return ["order_logistics"]
     if _PARCEL.search(text) and _ASKS.search(text) and logistics.known_orders(turn):
         return ["order_logistics"]
     if _ASKS.search(text) and knowledge.products_named(text, turn.brand.programme):
