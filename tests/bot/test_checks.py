@@ -91,9 +91,8 @@ def change(path: Path, old: str, new: str) -> int:
     return text[: text.index(old)].count("\n") + 1
 
 
-def test_the_sample_configuration_is_clean(found: Callable[[], list[str]]) -> None:
-    """What we ship has no findings, nor has its shortened copy."""
-    assert checks.findings(lambda: settings_of(CONFIG)) == []
+def test_a_shortened_copy_of_the_sample_is_clean(found: Callable[[], list[str]]) -> None:
+    """What the tests below change has no findings before; `huitou check` itself is held to the whole sample."""
     assert found() == []
 
 
