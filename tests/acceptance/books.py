@@ -19,7 +19,7 @@ from loyalty.tables import Redemption, Stock
 from tests.acceptance.crowd import KF, Crowd, Customer
 from tests.acceptance.fleet import Fleet
 
-CODE: Final = re.compile(r"兑换码: ([0-9A-Z]{10})")
+CODE: Final = re.compile(r"(?:兑换码|核销码)[^:\n]*: ([0-9A-Z]{10,16})")
 STOCK: Final = {"travel_cup": 300, "sticker": 5000}
 """The pieces of config/programme.yaml that the crowd may take."""
 
