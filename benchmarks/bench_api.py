@@ -25,7 +25,8 @@ from pathlib import Path
 
 import uvloop
 from api_server import KEY
-from bench_callback import cpu_s, free_port, percentile_ms, postgres, started
+from bench_callback import cpu_s, free_port, percentile_ms, started
+from own_database import own_postgres
 from sqlalchemy import text
 
 from bot.brands import read_programme
@@ -124,7 +125,7 @@ def main() -> int:
     ports = {"floor": free_port(), "api": free_port()}
     server = str(HERE / "api_server.py")
     with ExitStack() as stack:
-        url = stack.enter_context(postgres())
+        url = stack.enter_context(own_postgres())
         database = bought_before(url, arguments.members)
         stack.callback(database.dispose)
         stack.enter_context(started(server, str(ports["floor"]), "floor", port=ports["floor"]))

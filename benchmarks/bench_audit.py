@@ -12,7 +12,8 @@ import argparse
 import time
 
 import psycopg
-from bench_ledger import ASSETS, MEMBERS, NOW, SEED, fill, own_postgres
+from bench_ledger import ASSETS, MEMBERS, NOW, SEED, fill
+from own_database import own_postgres
 
 from bot.database import Database
 from loyalty.audit import CHECKS

@@ -21,14 +21,13 @@ import sys
 import tempfile
 import time
 import urllib.request
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 from callback_load import callbacks, pace
+from own_database import own_postgres
 from sqlalchemy import text
 
 from bot.database import Database
@@ -37,7 +36,6 @@ from bot.tables import METADATA
 HERE = Path(__file__).parent
 CONNECTIONS = 64
 MIN_RATIO, MAX_P99_MS = 0.40, 50.0
-POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 
 @dataclass
@@ -74,18 +72,6 @@ def started(*command: str, port: int) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait()
-
-
-@contextmanager
-def postgres() -> Iterator[str]:
-    """A database of our own."""
-    name = f"huitou_bench_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield POSTGRES_URL.rsplit("/", 1)[0] + "/" + name
-        finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def cpu_s(process: int) -> float:
@@ -176,7 +162,7 @@ def main() -> int:
     os.sched_setaffinity(0, {1})
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=arguments.directory))
-        urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": stack.enter_context(postgres())}
+        urls = {"sqlite": f"sqlite:///{folder}/bench.db", "postgresql": stack.enter_context(own_postgres())}
         floor = Subject("floor", free_port())
         floor.process = stack.enter_context(started(str(HERE / "floor_callback.py"), str(floor.port), port=floor.port))
         subjects = [floor]

@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import random
 import statistics
 import time
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from own_database import own_postgres
 from prometheus_client import CollectorRegistry
 
 from bot.brands import load_brand
@@ -45,7 +42,6 @@ from loyalty import customers, ledger
 from loyalty.ledger_sql import POST_ONE
 from loyalty.rewards import sync_stock
 
-POSTGRES = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 SAID = ("我有多少积分", "积分换随行杯", "算了", "查一下我的积分")
 GOAL_MS = 300.0
 
@@ -62,18 +58,6 @@ class Ear:
         if heard is not None and not heard.done():
             heard.set_result(time.perf_counter())
         return {"errcode": 0}
-
-
-@contextmanager
-def own_postgres() -> Iterator[str]:
-    """A database of this run's own."""
-    name = f"bench_{uuid.uuid4().hex[:10]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield POSTGRES.rsplit("/", 1)[0] + "/" + name
-        finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 async def talk(database: Database, people: int, turns: int, think_s: float) -> list[float]:

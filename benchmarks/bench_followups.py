@@ -24,7 +24,8 @@ from datetime import UTC, datetime
 
 import psycopg
 import uvloop
-from followup_stage import own_postgres, sample_brand
+from followup_stage import sample_brand
+from own_database import own_postgres
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sqlalchemy import func, select

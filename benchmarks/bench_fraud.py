@@ -25,7 +25,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench_ledger import own_postgres
+from own_database import own_postgres
 from sqlalchemy import func, select
 
 from bot.database import Database

@@ -23,11 +23,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
+from own_database import own_postgres
 
 from bot.brands import read_programme
 from bot.database import Database
@@ -36,7 +36,6 @@ from bot.tables import METADATA
 from loyalty.audit import findings
 from loyalty.identities import Identifier
 
-POSTGRES_URL = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 NOON = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
@@ -55,22 +54,13 @@ def write_orders(path: Path, orders: int, members: int, seed: int) -> None:
 
 @contextmanager
 def fresh(engine: str, folder: Path) -> Iterator[Database]:
-    name = f"huitou_bench_{uuid.uuid4().hex[:8]}"
-    if engine == "sqlite":
-        database = Database(f"sqlite:///{folder}/{name}.db")
+    with ExitStack() as stack:
+        is_sqlite = engine == "sqlite"
+        url = f"sqlite:///{folder}/{uuid.uuid4().hex}.db" if is_sqlite else stack.enter_context(own_postgres())
+        database = Database(url)
+        stack.callback(database.dispose)
         METADATA.create_all(database.engine)
         yield database
-        database.dispose()
-        return
-    with psycopg.connect(POSTGRES_URL, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        database = Database(POSTGRES_URL.rsplit("/", 1)[0] + "/" + name)
-        METADATA.create_all(database.engine)
-        try:
-            yield database
-        finally:
-            database.dispose()
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def floor(path: Path, folder: Path) -> float:

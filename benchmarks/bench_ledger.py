@@ -18,13 +18,13 @@ import statistics
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from typing import Any
 
 import psycopg
+from own_database import own_postgres
 from sqlalchemy.engine import make_url
 
 import loyalty.tables  # noqa: F401 - the tables to be made
@@ -33,7 +33,6 @@ from loyalty import ledger
 from loyalty.balances import available, balance_of
 from loyalty.storage import Base
 
-POSTGRES = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=100)
 MEMBERS, CLIENTS, BATCH, ASSETS = 100_000, 8, 100, 64
@@ -60,18 +59,6 @@ UPDATE balances b SET balance = b.balance + came.amount
 FROM (SELECT account_id, sum(amount)::bigint AS amount FROM lots GROUP BY account_id) came
 WHERE b.account_id = came.account_id
 """
-
-
-@contextmanager
-def own_postgres() -> Iterator[str]:
-    """A database of this run's own."""
-    name = f"bench_{uuid.uuid4().hex[:10]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield POSTGRES.rsplit("/", 1)[0] + "/" + name
-        finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def fill(dsn: str, first: int, last: int) -> None:

@@ -13,20 +13,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
+from own_database import own_postgres
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, insert, select, text
 
@@ -44,24 +40,11 @@ from handlers.talk.tables import InboxRow, OutboxRow, ServingRow, VerdictRow
 from loyalty import customers, ledger
 from loyalty.rewards import sync_stock
 
-POSTGRES = os.environ.get("HUITOU_TEST_POSTGRES", "postgresql://postgres@127.0.0.1:5432/postgres")
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
 MEMBERS = 5000
 QUERIES = ("我有多少积分", "查一下我的积分", "我还剩多少积分呀", "积分余额是多少")
 RUNNING_OUT = ("快吃完了", "又见底了", "最后两包啦", "快喝完了")
 HERE = Path(__file__).parent
-
-
-@contextmanager
-def own_postgres() -> Iterator[str]:
-    """A database of this run's own."""
-    name = f"bench_{uuid.uuid4().hex[:10]}"
-    with psycopg.connect(POSTGRES, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield POSTGRES.rsplit("/", 1)[0] + "/" + name
-        finally:
-            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def seed(database: Database, brand: Brand) -> None:

@@ -17,7 +17,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench_ledger import own_postgres
+from own_database import own_postgres
 from sqlalchemy import text
 
 from bot.database import Database

@@ -26,7 +26,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import psycopg
-from followup_stage import own_postgres, sample_brand
+from followup_stage import sample_brand
+from own_database import own_postgres
 
 from bot.database import Database
 from bot.tables import METADATA

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from handlers import clarify, consent, phrases, registry, service_phrases, undo, unread
-from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
+from handlers.talk.answers import is_answer, is_courtesy
 from handlers.talk.messages import TEXTUAL
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
@@ -156,7 +156,7 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
     elif found:
         for scenario in _in_order(found):
             yield from registry.scene_of(turn, scenario)
-    elif turn.is_automatic and _is_answer(turn):
+    elif turn.is_automatic and is_answer(turn.text):
         yield Silent("an answer, and nothing was asked")
     elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
         yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
@@ -174,7 +174,3 @@ def _is_unread(turn: Turn) -> bool:
 
 def _in_order(found: list[str]) -> list[str]:
     return sorted(found, key=registry.rank)
-
-
-def _is_answer(turn: Turn) -> bool:
-    return read_answer(turn.text) is not Answer.NEITHER or read_number(turn.text) is not None

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from handlers.talk.answers import Answer, read_answer, read_number
+from handlers.talk.answers import is_answer
 from handlers.talk.turn import Turn
 from handlers.talk.windows import Window
 
@@ -28,7 +28,7 @@ def concerns_self(turn: Turn) -> bool:
     found = {scored.id for scored in turn.verdict.scenarios}
     if turn.message.channel != "group" or not found & PRIVATE or found & URGENT:
         return False
-    return read_answer(turn.text) is Answer.NEITHER and read_number(turn.text) is None
+    return not is_answer(turn.text)
 
 
 def part(turn: Turn, window: Window) -> Parted:

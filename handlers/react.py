@@ -18,7 +18,7 @@ from handlers.followup import entries, sop
 from handlers.followup.sop import FollowUps
 from handlers.stage import Stage
 from handlers.talk import bursts, corrections, effects, inbox
-from handlers.talk.answers import Answer, is_courtesy, read_answer, read_number
+from handlers.talk.answers import is_answer, is_courtesy
 from handlers.talk.bursts import Burst
 from handlers.talk.dialogs import Place, end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
@@ -133,11 +133,11 @@ class _Talk(NamedTuple):
 
     def stands_alone(self, message: Incoming) -> bool:
         """An answer to what was asked is one by itself; what was not asked yet cannot be answered."""
-        return self.is_asked(message) and _is_answer(message.text)
+        return self.is_asked(message) and _stands_for_itself(message.text)
 
 
-def _is_answer(text: str) -> bool:
-    return read_answer(text) is not Answer.NEITHER or read_number(text) is not None or is_courtesy(text)
+def _stands_for_itself(text: str) -> bool:
+    return is_answer(text) or is_courtesy(text)
 
 
 def _leave_unfinished(
@@ -151,7 +151,7 @@ def _leave_unfinished(
         message, verdict = burst.message, verdicts.get(burst.message.key, NOTHING)
         if not bursts.may_go_on(burst, brand.dialog.burst) or talk.stands_alone(burst.newest.message):
             continue
-        is_command = _is_answer(message.text) or is_order(message.text)
+        is_command = _stands_for_itself(message.text) or is_order(message.text)
         is_clear = bool(verdict.scenarios) or talk.is_asked(message) or is_command
         until = bursts.wait_until(burst, brand.dialog.burst, is_clear, talk.now)
         if until is not None:
@@ -197,7 +197,7 @@ def _may_ask(burst: Burst, talk: _Talk) -> bool:
     message = burst.message
     is_private = message.channel in PRIVATE_CHATS and _is_from_customer(message)
     is_first_time = all(part.is_fresh for part in burst.parts) and not message.data.get("stale")
-    return is_private and is_first_time and not talk.is_asked(message) and not _is_answer(message.text)
+    return is_private and is_first_time and not talk.is_asked(message) and not _stands_for_itself(message.text)
 
 
 def _set_stage(

@@ -124,6 +124,11 @@ def read_number(text: str) -> int | None:
     return to_number(found.group(1)) if found else None
 
 
+def is_answer(text: str) -> bool:
+    """Whether a message by itself says yes, no or a place in a list."""
+    return read_answer(text) is not Answer.NEITHER or read_number(text) is not None
+
+
 def read_places(text: str) -> list[int]:
     """Every place in a list that a longer message names: 第二个要两份, 1号和3号."""
     number = read_number(text)
