@@ -57,7 +57,7 @@ class Restraint:
     """When a customer may be touched, and how often; hours are local to `zone`.
 
     `allow` and `deny` hold external_userids: with `allow` nobody else is touched, whom `deny` names never is.
-    `kf_per_window` leaves room for answers in the five messages 微信客服 takes in 48 hours.
+    A follow-up is no more than the `kf_per_window`-th message since the customer wrote, of the five the platform takes.
     """
 
     quiet_from_h: int = 21

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Final, Literal
 
 from handlers.brand import Restraint
+from handlers.talk.windows import MOST as WINDOW_MOST
 
 Kind = Literal["selling", "care", "service", "urgent"]
 KINDS: Final[dict[str, Kind]] = {
@@ -18,7 +19,7 @@ KINDS: Final[dict[str, Kind]] = {
 COMPLAINT: Final = "complaint"
 ANSWER_AGAIN: Final = timedelta(minutes=30)
 """How long the same question of the same person is one question."""
-KF_WINDOW: Final = timedelta(hours=48)
+CHATS: Final = {"kf": "客服会话", "oa": "公众号"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +56,26 @@ class Ask:
 
 def decide(ask: Ask, touches: Sequence[Touched], rules: Restraint, now: datetime) -> Decision:
     """May this touch go now? `touches` are those that were sent to the person; `ask.last_at` the last of this one."""
+    refused = _refuse_quota(ask, touches, rules, now)
     if ask.kind == "urgent":
-        return Decision("sent", "紧急, 立即提醒")
+        return refused or Decision("sent", "紧急, 立即提醒")
     if ask.kind == "service":
-        refused = _refuse_answer(ask, now)
+        refused = refused or _refuse_answer(ask, now)
     else:
-        refused = _refuse_person(ask, rules) or _refuse_selling(ask, touches, rules, now)
-        refused = refused or _refuse_budget(touches, rules, now) or _refuse_quota(ask, touches, rules, now)
+        person = _refuse_person(ask, rules) or _refuse_selling(ask, touches, rules, now)
+        refused = person or _refuse_budget(touches, rules, now) or refused
     return refused or _put_off(ask, rules, now) or Decision("sent", "在允许的时间和次数之内")
+
+
+def refuse_window(channel: str, used: int, more: int, rules: Restraint) -> Decision | None:
+    """Why `more` messages may not go where the platform takes few after each of the customer's and `used` are gone.
+
+    Answers and follow-ups draw on the same few (wecom.md §6.5, §9.2); follow-ups stop early, so that answers still go.
+    """
+    if used + more <= rules.kf_per_window:
+        return None
+    where = CHATS[channel]
+    return Decision("skipped", f"客户上次说话后{where}已发 {used} 条 (平台最多 {WINDOW_MOST}), 余下的留给回答")
 
 
 def quiet_until(rules: Restraint, now: datetime) -> datetime | None:
@@ -147,10 +160,6 @@ def _refuse_quota(ask: Ask, touches: Sequence[Touched], rules: Restraint, now: d
         sent = sum(1 for t in touches if t.channel == "mass" and t.at.astimezone(rules.zone).strftime("%Y-%m") == month)
         if sent >= rules.mass_per_month:
             return Decision("skipped", f"客户本月已收到 {sent} 次群发, 达到平台上限 {rules.mass_per_month}")
-    if ask.channel == "kf":
-        sent = sum(1 for touch in touches if touch.channel == "kf" and touch.at > now - KF_WINDOW)
-        if sent >= rules.kf_per_window:
-            return Decision("skipped", f"客服会话 48 小时内已主动发过 {sent} 条, 留出回答的余量")
     return None
 
 

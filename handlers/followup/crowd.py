@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from handlers.brand import Brand
 from handlers.followup.conditions import FACTS, NEVER_DAYS
 from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow, VerdictRow
-from loyalty.balances import Balance, balances
+from loyalty.balances import Balance, Lapse, balances, coming_expiries
 from loyalty.customers import Profile, identities_of, profiles
+from loyalty.days import local_day, midnight_after
+from loyalty.expiry import last_day
 from loyalty.people_tables import MemberTag
 from loyalty.storage import UtcDateTime, among
 from loyalty.tables import PurchaseSummary, Redemption
@@ -92,10 +94,13 @@ class Crowd:
         return known.get(member_id) or Profile(member_id, "", None, None, None)
 
     def balance(self, member_id: int, asset: str = "points") -> Balance:
-        """What they have of an asset, and what of it lapses when."""
-        zone = self.brand.programme.zone
-        read = self._once(asset, lambda: balances(self.session, self.members, self.now, asset=asset, zone=zone))
-        return read.get(member_id) or Balance(0, 0, ())
+        """What they have of an asset."""
+        read = self._once(asset, lambda: balances(self.session, self.members, self.now, asset=asset))
+        return read.get(member_id) or Balance(0, 0)
+
+    def lapses(self, member_id: int) -> list[Lapse]:
+        """What of their points lapses within a month, soonest first."""
+        return self._once("lapses", self._lapses).get(member_id, [])
 
     def summary(self, member_id: int) -> Bought | None:
         """The maintained row of their purchases."""
@@ -143,6 +148,14 @@ class Crowd:
     def _by_external(self) -> dict[str, int]:
         known = self._once("external_userid", lambda: identities_of(self.session, self.members, "external_userid"))
         return {value: member for member, value in known.items()}
+
+    def _lapses(self) -> dict[int, list[Lapse]]:
+        zone = self.brand.programme.zone
+        until = midnight_after(local_day(self.now, zone) + LAPSES_SOON, zone)
+        found: dict[int, list[Lapse]] = {}
+        for one in coming_expiries(self.session, self.now, until, member_ids=self.members, asset="points"):
+            found.setdefault(one.member_id, []).append(Lapse(last_day(one.at, zone), one.amount))
+        return found
 
     def _summaries(self) -> dict[int, Bought]:
         return {row[0]: Bought(*row[1:]) for row in self.session.execute(_SUMMARIES, {"members": self.members})}
@@ -253,7 +266,7 @@ class FactsOf(Mapping[str, Any]):
     def lapse(self) -> tuple[int, int, str]:
         """What lapses within a month: points, days until the first of it, and that day in words."""
         today = self._crowd.now.astimezone(self._crowd.brand.programme.zone).date()
-        soon = [one for one in self._crowd.balance(self._member).lapsing if one.on - today <= LAPSES_SOON]
+        soon = self._crowd.lapses(self._member)
         if not soon:
             return 0, NEVER_DAYS, ""
         return sum(one.amount for one in soon), (soon[0].on - today).days, f"{soon[0].on.month}月{soon[0].on.day}日"

@@ -11,12 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
-from handlers.followup.caps import COMPLAINT, KINDS, Ask, Decision, Kind, Touched, decide
+from handlers.followup.caps import CHATS, COMPLAINT, KINDS, Ask, Decision, Kind, Touched, decide, refuse_window
 from handlers.followup.crowd import Crowd, FactsOf
 from handlers.followup.definition import Sop
 from handlers.followup.runs import Journal, Run, read_touches
 from handlers.followup.tables import PauseSopRow
 from handlers.talk.outbox import Outgoing
+from handlers.talk.windows import OPEN_FOR, parts_of, recipient_of, spent
 from loyalty.movements import Movement
 
 LOOK_BACK: Final = timedelta(days=35)
@@ -72,6 +73,7 @@ class Desk:
         self._won: dict[int, Run] = {}
         self._touched: dict[int, list[Touched]] | None = None
         self._paused: frozenset[str] | None = None
+        self._spent: dict[str, int] | None = None
 
     def sop(self, name: str) -> Sop | None:
         """The file of a follow-up, or none."""
@@ -139,6 +141,28 @@ class Desk:
             self.touches(run.member_id).append(Touched(run.sop, self.now, weighs, channel))
             if weighs and self._competes:
                 self._won.setdefault(run.member_id, run)
+
+    def refuse_window(self, run: Run, channel: str, text: str) -> Decision | None:
+        """Why a text may not go where a channel is open: answers of the dialogs draw on the same few messages."""
+        if self._spent is None:
+            talks = [(member, name, self.crowd.talked(member, name)) for member in self.crowd.members for name in CHATS]
+            self._spent = spent(self.session, {
+                self._address(member, name): talked.at
+                for member, name, talked in talks if talked and self.now - talked.at < OPEN_FOR
+            })  # fmt: skip
+        used = self._spent.get(self._address(run.member_id, channel), 0)
+        return refuse_window(channel, used, parts_of(text), self.brand.restraint)
+
+    def speak(self, row: Outgoing) -> None:
+        """Write to the person; what follows in this batch knows that there is less room."""
+        self.outgoing.append(row)
+        if self._spent is not None:
+            self._spent[row.recipient] = self._spent.get(row.recipient, 0) + parts_of(row.payload["content"])
+
+    def _address(self, member_id: int, channel: str) -> str:
+        talked = self.crowd.talked(member_id, channel)
+        sender = self.crowd.identity(member_id, "external_userid" if channel == "kf" else "openid")
+        return recipient_of(channel, talked.chat if talked else "", sender)
 
     def wait(self, run: Run, until: datetime, state: str = "open") -> Went:
         """Stand still until a moment."""

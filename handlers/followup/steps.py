@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -67,17 +67,18 @@ def message(desk: Desk, run: Run, place: Place) -> Went:
     if run.state == "prompted":
         return _undone(desk, run, Prompt())
     text = words.choose(asked.text, desk.facts(run))
-    open_channels = [channel for channel in asked.channels if desk.facts(run)[f"{channel}_open"]]
-    if not open_channels:
+    channel, full = _open_channel(desk, run, asked.channels, text)
+    if not channel:
         if asked.otherwise == "prompt":
-            return _card(desk, run, Prompt(why="客服会话和公众号现在都发不出去, 请您代发"), text)
+            return _card(desk, run, Prompt(why=f"{full or '客服会话和公众号现在都发不出去'}, 请您代发"), text)
+        if full:
+            return REFUSED
         return _refuse(desk, run, "客服会话和公众号 48 小时内都没有互动, 平台不允许主动发", asked.channels[0])
-    decision = desk.may(run, open_channels[0])
-    went = _judge(desk, run, decision, open_channels[0])
+    went = _judge(desk, run, desk.may(run, channel), channel)
     if went is not None:
         return went
-    row = _text_row(desk, run, open_channels[0], text)
-    desk.outgoing.append(replace(row, member_id=run.member_id, is_follow_up=True, trace=run.occasion.trace))
+    row = _text_row(desk, run, channel, text)
+    desk.speak(replace(row, member_id=run.member_id, is_follow_up=True, trace=run.occasion.trace))
     return NEXT
 
 
@@ -338,6 +339,19 @@ def _judge(desk: Desk, run: Run, decision: Decision, channel: str) -> Went | Non
     if decision.outcome == "deferred" and decision.until is not None:
         return desk.wait(run, decision.until)
     return REFUSED if decision.outcome == "skipped" else None
+
+
+def _open_channel(desk: Desk, run: Run, channels: Sequence[str], text: str) -> tuple[str, str]:
+    """The first channel that is open and has room for a text; "" and why, where those that are open are used up."""
+    why = ""
+    for channel in channels:
+        if desk.facts(run)[f"{channel}_open"]:
+            refused = desk.refuse_window(run, channel, text)
+            if refused is None:
+                return channel, ""
+            desk.touched(run, refused, channel)
+            why = refused.reason
+    return "", why
 
 
 def _refuse(desk: Desk, run: Run, why: str, channel: str) -> Went:

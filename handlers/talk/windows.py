@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from handlers.talk.messages import AUTOMATIC_CHANNELS
@@ -23,6 +23,8 @@ KEPT: Final = 1
 """What is kept for handing over to a person."""
 PART_BYTES: Final = 2048
 """A longer answer takes more than one message."""
+OUT_OF_ORDER: Final = timedelta(minutes=5)
+"""How much earlier than its neighbours a row of the outbox may have been made."""
 _ANSWERS: Final = ("kf_text", "kf_menu", "oa_text")
 
 
@@ -72,25 +74,41 @@ def _read(session: Session, members: Collection[int], now: datetime) -> dict[int
     newest = {row.member_id: row for row in rows}
     if not newest:
         return {}
-    recipients = {member: _recipient(row.channel, row.chat, row.sender) for member, row in newest.items()}
-    answers = session.execute(
+    recipients = {member: recipient_of(row.channel, row.chat, row.sender) for member, row in newest.items()}
+    used = spent(session, {recipients[member]: row.at for member, row in newest.items()})
+    return {
+        member: Window(row.channel, row.chat, row.sender, MOST - KEPT - used.get(recipients[member], 0))
+        for member, row in newest.items()
+    }
+
+
+def spent(session: Session, since: Mapping[str, datetime]) -> dict[str, int]:
+    """How many messages each recipient was sent since the customer last wrote, whoever sent them; parts count."""
+    if not since:
+        return {}
+    # Rows are never so late in the order of their ids: what lies before is not looked at, however long the outbox is.
+    earliest = min(since.values()) - OUT_OF_ORDER
+    before = select(OutboxRow.id).where(OutboxRow.created_at < earliest).order_by(OutboxRow.id.desc()).limit(1)
+    rows = session.execute(
         select(OutboxRow.recipient, OutboxRow.created_at, OutboxRow.payload).where(
-            OutboxRow.recipient.in_(set(recipients.values())),
+            OutboxRow.id > func.coalesce(before.scalar_subquery(), 0),
+            among(OutboxRow.recipient, since),
             OutboxRow.kind.in_(_ANSWERS),
             OutboxRow.state.in_((UNSENT, SENT)),
-            OutboxRow.created_at >= min(row.at for row in newest.values()),
         )
-    ).all()
-    found = {}
-    for member, row in newest.items():
-        used = sum(
-            -(-len(one.payload.encode()) // PART_BYTES)
-            for one in answers
-            if one.recipient == recipients[member] and one.created_at >= row.at
-        )
-        found[member] = Window(row.channel, row.chat, row.sender, MOST - KEPT - used)
-    return found
+    )
+    used: dict[str, int] = {}
+    for row in rows:
+        if row.created_at >= since[row.recipient]:
+            used[row.recipient] = used.get(row.recipient, 0) + parts_of(row.payload)
+    return used
 
 
-def _recipient(channel: str, chat: str, sender: str) -> str:
+def parts_of(text: str) -> int:
+    """How many messages the platform makes of a text."""
+    return -(-len(text.encode()) // PART_BYTES)
+
+
+def recipient_of(channel: str, chat: str, sender: str) -> str:
+    """The name by which the outbox knows a customer in a channel."""
     return f"kf:{chat.removeprefix('kf:')}:{sender}" if channel == "kf" else f"oa:{sender}"

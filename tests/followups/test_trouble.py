@@ -19,9 +19,10 @@ from handlers.followup.conditions import FACTS
 from handlers.followup.definition import Sop, Sops
 from handlers.followup.entries import Happening
 from handlers.followup.words import check, render
-from handlers.talk import outbox
+from handlers.talk import effects, inbox, outbox
 from handlers.talk.outbox import Leased
-from handlers.talk.tables import RepRow
+from handlers.talk.tables import InboxRow, RepRow
+from handlers.talk.windows import Windows
 from loyalty import customers
 
 Play = Callable[..., Any]
@@ -130,6 +131,59 @@ def test_the_mass_quota_of_a_customer_is_kept(play: Play) -> None:
     stage.now += timedelta(days=20)
     stage.happen("api:b", member)
     assert len(stage.take_out()) == 1
+
+
+def answer(stage: Any, count: int, name: str = "阿青") -> None:
+    """The dialogs answer the customer in 微信客服 so many times."""
+    stage.serial += 1
+    rows = [effects.kf_text(f"answer{stage.serial}:{n}", f"wm{name}", "wkA", "您有 120 积分") for n in range(count)]
+    with stage.database.transaction() as session:
+        outbox.add(session, rows, stage.now)
+    stage.take_out()
+
+
+def test_answers_and_follow_ups_share_the_five_messages(play: Play) -> None:
+    """Two answers and a follow-up are gone: the next goes to the rep, who is told why; a new word makes room again."""
+    stage = play(also=[file(name, {"message": HELLO}) for name in ("a", "b", "c")], per_day=9)
+    member = stage.member("阿青")
+    stage.talks("阿青", member)
+    answer(stage, 2)
+    for name in ("a", "b"):
+        stage.now += timedelta(minutes=5)
+        stage.happen(f"api:{name}", member)
+    assert [row.kind for row in stage.take_out()] == ["kf_text", "card"]
+    full = "客户上次说话后客服会话已发 3 条 (平台最多 5), 余下的留给回答"
+    assert ("skipped", full) in stage.reasons(member)
+    stage.now += timedelta(minutes=5)
+    stage.talks("阿青", member)
+    stage.happen("api:c", member)
+    assert [row.kind for row in stage.take_out()] == ["kf_text"]
+
+
+def test_several_follow_ups_of_one_moment_count_each_other(play: Play) -> None:
+    """Five fire in the same batch: no more than three go, and what answers nothing and may not be prompted stays."""
+    step: tuple[dict[str, Any], ...] = ({"wait": {"hours": 1}}, {"message": HELLO | {"otherwise": "skip"}})
+    stage = play(also=[file(f"s{number}", *step, kind="service") for number in range(5)])
+    member = stage.member("阿青")
+    stage.talks("阿青", member)
+    for number in range(5):
+        stage.happen(f"api:s{number}", member)
+    assert [row.kind for row in stage.push(hours=1)] == ["kf_text"] * 3
+    assert [one for one, _ in stage.reasons(member)].count("skipped") == 2
+
+
+def test_a_follow_up_leaves_less_room_for_what_is_answered_alone(play: Play) -> None:
+    """What a follow-up wrote is not there any more for answers; what is kept for handing over stays kept."""
+    stage = play(also=[file("a", {"message": HELLO})])
+    member = stage.member("阿青")
+    stage.talks("阿青", member)
+    with stage.database.transaction() as session:
+        row = {"key": f"talk{stage.serial}", "sender": "wm阿青", "body": "{}", "shard": 0, "state": inbox.DONE}
+        session.add(InboxRow(**row, received_at=stage.now))
+    stage.happen("api:a", member)
+    with stage.database.reading() as session:
+        window = Windows(session, [member], stage.now).of(member)
+        assert window is not None and window.left == 3
 
 
 def test_allow_and_deny_lists_and_weekends(play: Play) -> None:
