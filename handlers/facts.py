@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from handlers.talk.tables import ChatRow, ServingRow
 from loyalty import coupons
 from loyalty.activities import streak_of
-from loyalty.balances import Balance, balances
+from loyalty.balances import Balance, Lapses, balances, lapses
 from loyalty.coupons import CouponEntry
 from loyalty.customers import Profile, identities_of, profiles
 from loyalty.days import month_start
@@ -65,9 +65,16 @@ class Facts:
         return self.profile(member_id).name
 
     def balance(self, member_id: int) -> Balance:
-        """Points that can be spent now, and what lapses when."""
+        """Points that can be spent now."""
         read = self._once("balances", lambda: balances(self._session, self._members, self._now))
-        return read.get(member_id) or Balance(0, 0, ())
+        return read.get(member_id) or Balance(0, 0)
+
+    def lapses(self, member_id: int) -> Lapses:
+        """What of the points lapses when; read for the one who asks."""
+        known: dict[int, Lapses] = self._once("lapses", dict)
+        if member_id not in known:
+            known[member_id] = lapses(self._session, member_id, self._now, zone=self._programme.zone)
+        return known[member_id]
 
     def purchases(self, member_id: int) -> tuple[Purchase, ...]:
         """The last orders, newest first."""
@@ -159,6 +166,7 @@ class Facts:
     def forget_points(self) -> None:
         """Points or stock moved: read them anew when next asked."""
         self._read.pop("balances", None)
+        self._read.pop("lapses", None)
         self._read.pop("offers", None)
 
     def _once(self, kind: str, read: Callable[[], T]) -> T:

@@ -71,12 +71,12 @@ def describe(turn: Turn) -> str:
 
 def describe_balance(turn: Turn) -> str:
     """The balance in words, with all that lapses, soonest first."""
-    balance = turn.facts.balance(turn.member_id)
-    if balance.available <= 0 and not balance.lapsing and not balance.pending:
+    balance, lapsing = turn.facts.balance(turn.member_id), turn.facts.lapses(turn.member_id).days
+    if balance.available <= 0 and not lapsing and not balance.pending:
         name = "points_owed" if balance.available < 0 else "points_none"
         return turn.reply(name, balance=balance.available, owed=-balance.available)
     text = turn.reply("points_balance", balance=balance.available, pending=balance.pending, held=balance.held)
-    if balance.lapsing:
+    if lapsing:
         text += "\n" + turn.reply("points_lapsing", lots=_lots(turn))
     return text
 
@@ -129,11 +129,12 @@ def _lapsing(turn: Turn) -> str:
 
 
 def _lots(turn: Turn) -> list[dict[str, Any]]:
-    lapsing = turn.facts.balance(turn.member_id).lapsing
+    lapsing, whole = turn.facts.lapses(turn.member_id)
     shown = [{"amount": lapse.amount, "on": f"{lapse.on:%Y年%-m月%-d日}"} for lapse in lapsing[:MOST_LOTS]]
     rest = lapsing[MOST_LOTS:]
     if rest:
-        shown.append({"amount": sum(one.amount for one in rest), "on": f"{rest[0].on:%Y年%-m月%-d日}以后陆续"})
+        until = "以后" if whole else f"到{rest[-1].on:%Y年%-m月%-d日}"
+        shown.append({"amount": sum(one.amount for one in rest), "on": f"{rest[0].on:%Y年%-m月%-d日}{until}陆续"})
     return shown
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
@@ -24,28 +25,18 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import ASSETS, AVAILABLE, HELD, OWED
+from loyalty.days import midnight_after
 from loyalty.expiry import last_day
 from loyalty.storage import UtcDateTime, among
 from loyalty.tables import Account, AccountBalance, Lot
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
+MOST_LOTS = 100
+"""How many lots a look at coming lapses reads, so that it takes the same time for every member."""
+
 # Statements of the hot path are built once: building one costs more than running it.
-_THEIRS = (among(Account.owner, "members"), Account.asset == bindparam("asset"))
-_ALIVE = (Lot.remaining > 0, or_(Lot.expires_at.is_(None), Lot.expires_at > bindparam("now")))
 _PENDING = and_(Lot.available_from.is_not(None), Lot.available_from > bindparam("now"))
-_OPEN = (
-    select(Account.owner, Lot.expires_at, case((_PENDING, 1), else_=0).label("pending"),
-           cast(func.sum(Lot.remaining), BigInteger))
-    .join(Lot, Lot.account_id == Account.id)
-    .where(*_THEIRS, Account.kind == AVAILABLE, *_ALIVE)
-    .group_by(Account.owner, Lot.expires_at, "pending")
-)
-_KEPT = (
-    select(Account.owner, Account.kind, AccountBalance.balance)
-    .join(AccountBalance, AccountBalance.account_id == Account.id)
-    .where(*_THEIRS, among(Account.kind, "kinds"))
-)
 
 
 def _not_spendable(*where: ColumnElement[bool]) -> ScalarSelect[int]:
@@ -54,12 +45,28 @@ def _not_spendable(*where: ColumnElement[bool]) -> ScalarSelect[int]:
 
 
 # The balance row counts every lot; what has lapsed unswept and what is pending are few, and have indexes.
-_AVAILABLE = (
+_KEPT = (
     select(Account.owner, Account.kind, AccountBalance.balance,
            _not_spendable(Lot.expires_at <= bindparam("now")).label("lapsed"),
            _not_spendable(_PENDING, or_(Lot.expires_at.is_(None), Lot.expires_at > bindparam("now"))).label("pending"))
     .join(AccountBalance, AccountBalance.account_id == Account.id)
-    .where(*_THEIRS, among(Account.kind, "kinds"))
+    .where(among(Account.owner, "members"), Account.asset == bindparam("asset"),
+           Account.kind.in_([AVAILABLE, HELD, OWED]))
+)
+# The account as a value, not joined: else a planner may walk through the lots of everybody in order of their lapse.
+_THEIR_ACCOUNT = (
+    select(Account.id).where(Account.owner == bindparam("member"), Account.asset == bindparam("asset"),
+                             Account.kind == AVAILABLE).scalar_subquery()
+)
+_NEXT_LOTS = (
+    select(Lot.expires_at, Lot.remaining, case((_PENDING, 1), else_=0))
+    .where(Lot.account_id == _THEIR_ACCOUNT, Lot.remaining > 0, Lot.expires_at > bindparam("now"))
+    .order_by(Lot.account_id, Lot.expires_at).limit(bindparam("most"))
+)
+_ONE_DAY = (
+    select(func.coalesce(cast(func.sum(case((_PENDING, 0), else_=Lot.remaining)), BigInteger), 0))
+    .where(Lot.account_id == _THEIR_ACCOUNT, Lot.remaining > 0, Lot.expires_at > bindparam("now"),
+           Lot.expires_at <= bindparam("until"))
 )
 _COMING = (
     select(Account.owner, Account.asset, type_coerce(Lot.expires_at, UtcDateTime()).label("at"),
@@ -81,7 +88,7 @@ class Lapse:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A member's points at one moment; `lapsing` is soonest first and part of what is available.
+    """A member's points at one moment.
 
     `available` is below 0 where more was clawed back than there was: later points repay it first. `pending` can be
     seen but not spent yet.
@@ -89,8 +96,14 @@ class Balance:
 
     available: int
     held: int
-    lapsing: tuple[Lapse, ...] = ()
     pending: int = 0
+
+
+class Lapses(NamedTuple):
+    """What of the available points lapses on which day, soonest first; `whole` is whether that is all of it."""
+
+    days: tuple[Lapse, ...]
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,41 +116,54 @@ class Expiry:
     amount: int
 
 
-def balances(session: Session, member_ids: Collection[int], now: datetime, asset: str = "points",
-             zone: ZoneInfo = SHANGHAI) -> dict[int, Balance]:
-    """Balance of every member asked for, 0 where nothing is known; a lapsed lot that waits for the sweep is out."""
-    wanted = {"members": list(member_ids), "asset": asset}
-    available: dict[int, int] = defaultdict(int)
-    pending: dict[int, int] = defaultdict(int)
+def balances(session: Session, member_ids: Collection[int], now: datetime,
+             asset: str = "points") -> dict[int, Balance]:
+    """Balance of every member asked for, 0 where nothing is known; a lapsed lot that waits for the sweep is out.
+
+    Takes the same time however many lots they have.
+    """
+    free: dict[int, int] = defaultdict(int)
     held: dict[int, int] = defaultdict(int)
-    lapsing: dict[int, dict[date, int]] = defaultdict(lambda: defaultdict(int))
-    for owner, expires_at, is_pending, amount in session.execute(_OPEN, wanted | {"now": now}):
-        if is_pending:
-            pending[owner] += amount
-            continue
-        available[owner] += amount
-        if expires_at is not None:
-            lapsing[owner][last_day(expires_at, zone)] += amount
-    for owner, kind, balance in session.execute(_KEPT, wanted | {"kinds": [HELD, OWED]}):
-        (held if kind == HELD else available)[owner] += balance
-    return {
-        id: Balance(available[id], held[id], tuple(Lapse(*item) for item in sorted(lapsing[id].items())), pending[id])
-        for id in member_ids
-    }
+    waiting: dict[int, int] = defaultdict(int)
+    wanted = {"members": list(member_ids), "asset": asset, "now": now}
+    for owner, kind, balance, lapsed, pending in session.execute(_KEPT, wanted):
+        if kind == HELD:
+            held[owner] += balance
+        elif kind == OWED:
+            free[owner] += balance
+        else:
+            free[owner] += balance - lapsed - pending
+            waiting[owner] += pending
+    return {id: Balance(free[id], held[id], waiting[id]) for id in member_ids}
 
 
 def available(session: Session, member_ids: Collection[int], now: datetime, asset: str = "points") -> dict[int, int]:
-    """What every member asked for can spend; takes the same time however many lots they have."""
-    found = dict.fromkeys(member_ids, 0)
-    wanted = {"members": list(member_ids), "asset": asset, "kinds": [AVAILABLE, OWED], "now": now}
-    for owner, kind, balance, lapsed, pending in session.execute(_AVAILABLE, wanted):
-        found[owner] += balance - lapsed - pending if kind == AVAILABLE else balance
-    return found
+    """What every member asked for can spend."""
+    return {id: balance.available for id, balance in balances(session, member_ids, now, asset).items()}
 
 
-def holdings(session: Session, member_id: int, now: datetime, zone: ZoneInfo = SHANGHAI) -> dict[str, Balance]:
+def holdings(session: Session, member_id: int, now: datetime) -> dict[str, Balance]:
     """A member's balance of every asset."""
-    return {asset: balances(session, [member_id], now, asset, zone)[member_id] for asset in ASSETS}
+    return {asset: balance_of(session, member_id, now, asset) for asset in ASSETS}
+
+
+def lapses(session: Session, member_id: int, now: datetime, asset: str = "points", zone: ZoneInfo = SHANGHAI,
+           most_lots: int = MOST_LOTS) -> Lapses:
+    """The coming days on which something lapses, each with all that lapses on it; reads at most so many lots."""
+    wanted = {"member": member_id, "asset": asset, "now": now}
+    lots = session.execute(_NEXT_LOTS, wanted | {"most": most_lots}).all()
+    days: dict[date, int] = {}
+    for at, remaining, is_pending in lots:
+        day = last_day(at, zone)
+        days[day] = days.get(day, 0) + (0 if is_pending else remaining)
+    whole = len(lots) < most_lots
+    if not whole:  # the last day read may have more
+        last = next(reversed(days))
+        if len(days) > 1:
+            del days[last]
+        else:
+            days[last] = session.scalar(_ONE_DAY, wanted | {"until": midnight_after(last, zone)}) or 0
+    return Lapses(tuple(Lapse(day, amount) for day, amount in days.items() if amount), whole)
 
 
 def coming_expiries(session: Session, now: datetime, until: datetime, *, member_ids: Collection[int] | None = None,

@@ -13,7 +13,7 @@ from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.people import OWN_ID, MemberRef, member_of
 from bot.api.problems import Problem
 from loyalty import customers
-from loyalty.balances import balances
+from loyalty.balances import balance_of, lapses
 from loyalty.customers import PRINTABLE, profiles
 from loyalty.errors import IdentityTaken
 from loyalty.programme import Programme
@@ -36,7 +36,7 @@ class LapseShown(Told):
 
 
 class PointsShown(Told):
-    """What a member has."""
+    """What a member has; `lapsing` is soonest first, the nearest days where there are many."""
 
     available: int
     held: int
@@ -122,9 +122,11 @@ def opt_in(session: Session, call: Call[MemberRef, Nothing, None]) -> tuple[int,
 
 def _shown(session: Session, member_id: int, programme: Programme, now: datetime) -> MemberShown:
     profile = profiles(session, [member_id])[member_id]
-    points = balances(session, [member_id], now, zone=programme.zone)[member_id]
+    has, coming = balance_of(session, member_id, now), lapses(session, member_id, now, zone=programme.zone)
+    points = PointsShown(available=has.available, held=has.held,
+                         lapsing=[LapseShown.model_validate(lapse) for lapse in coming.days])
     return MemberShown(member_id=member_id, name=profile.name, tier=profile.tier, joined_at=profile.joined_at,
-                       opted_out_at=profile.opted_out_at, points=PointsShown.model_validate(points))
+                       opted_out_at=profile.opted_out_at, points=points)
 
 
 def _identities(session: Session, member_id: int) -> IdentitiesShown:

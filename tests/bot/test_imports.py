@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 from bot.database import Database
 from bot.file_imports import MEMBERS, ORDERS, Import, Kind, Report
 from loyalty.audit import findings
-from loyalty.balances import balance_of
+from loyalty.balances import balance_of, lapses
 from loyalty.birthdays import birthdays
 from loyalty.customers import find, identities_of, profiles
 from loyalty.erasure import erase
@@ -222,8 +222,8 @@ def test_members_come_in_with_all_they_bring(database: Database, bring_in: Calla
         [came] = [acquired(session, [wang])[wang]]
         assert (came.first.source, came.first.channel_code, came.first == came.last) == ("门店", "xuhui-01", True)
         assert birthdays(session, [wang]) == {wang: (5, 1)}
-        has = balance_of(session, wang, NOON)
-        assert (has.available, has.lapsing[0].on.isoformat()) == (1200, "2026-12-31")
+        assert balance_of(session, wang, NOON).available == 1200
+        assert lapses(session, wang, NOON).days[0].on.isoformat() == "2026-12-31"
         assert identities_of(session, [wang], "phone")[wang] == NAMES.identity("phone", "13800138000").value
         assert findings(session) == []
 

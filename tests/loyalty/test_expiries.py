@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from bot.database import Database
 from loyalty import ledger
-from loyalty.balances import Expiry, coming_expiries, holdings
+from loyalty.balances import Expiry, Lapse, coming_expiries, holdings, lapses
 from loyalty.customers import resolve
 
 
@@ -27,3 +27,23 @@ def test_coming_expiries_are_listed_by_asset(database: Database, noon: datetime)
             found[1]]
         has = holdings(session, one, noon)
         assert (has["points"].available, has["growth"].available, has["chances"].available) == (16, 10, 10)
+
+
+def test_the_coming_days_are_whole_however_many_lots_there_are(database: Database, noon: datetime) -> None:
+    """Who has more lots than are looked at is told whole days, never a part of one; pending points are left out."""
+    midnight = noon.replace(hour=16)
+    with database.transaction() as session:
+        many, crowded = resolve(session, [("pos", "m"), ("pos", "c")], noon).values()
+        for number in range(6):
+            ledger.earn(session, many, 10, key=f"m{number}", reason="order", at=noon,
+                 expires_at=midnight + timedelta(days=number // 2))
+            ledger.earn(session, crowded, 5, key=f"c{number}", reason="order", at=noon, expires_at=midnight)
+        ledger.earn(session, many, 99, key="later", reason="order", at=noon, expires_at=midnight,
+             available_from=noon + timedelta(hours=1))
+        days = [date(2026, 3, 10), date(2026, 3, 11), date(2026, 3, 12)]
+        whole = lapses(session, many, noon)
+        assert whole == (tuple(Lapse(day, 20) for day in days), True)
+        assert lapses(session, many, noon, most_lots=6) == (whole.days[:2], False)
+        assert lapses(session, many, noon, most_lots=1) == (whole.days[:1], False)
+        assert lapses(session, crowded, noon, most_lots=4) == ((Lapse(days[0], 30),), False)
+        assert lapses(session, crowded + 1, noon) == ((), True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from bot.database import Database
 from loyalty import ledger
 from loyalty.accounts import HELD, AccountName
 from loyalty.audit import findings
-from loyalty.balances import Balance, Lapse, balance_of, balances
+from loyalty.balances import Balance, Lapse, Lapses, balance_of, balances, lapses
 from loyalty.customers import resolve
 from loyalty.errors import HoldClosed, KeyReused, NotEnough, NotReversible, UnknownMember, UnknownTransfer
 from loyalty.ledger import Movement, earn, earning, expire_due, post, release_due_holds, spend, spending
@@ -36,7 +36,8 @@ def test_earned_points_are_available_with_the_day_they_lapse(database: Database,
         member = person(session, noon)
         earn(session, member, 120, key="o-1", reason="order", ref="T1001", at=noon, expires_at=midnight)
         earn(session, member, 30, key="o-2", reason="order", at=noon)
-        assert balance_of(session, member, noon) == Balance(150, 0, (Lapse(datetime(2026, 3, 19).date(), 120),))
+        assert balance_of(session, member, noon) == Balance(150, 0)
+        assert lapses(session, member, noon) == Lapses((Lapse(date(2026, 3, 19), 120),), whole=True)
         assert findings(session) == []
 
 
@@ -134,7 +135,8 @@ def test_a_held_amount_is_neither_spendable_nor_lost(database: Database, noon: d
         member = person(session, noon)
         earn(session, member, 100, key="e", reason="order", at=noon, expires_at=midnight)
         ledger.hold(session, member, 60, key="h", reason="draw", until=noon + timedelta(hours=1), at=noon)
-        assert balance_of(session, member, noon) == Balance(40, 60, (Lapse(datetime(2026, 3, 13).date(), 40),))
+        assert balance_of(session, member, noon) == Balance(40, 60)
+        assert lapses(session, member, noon).days == (Lapse(date(2026, 3, 13), 40),)
         assert findings(session) == []
         ledger.release(session, "h", key="r", at=noon)
         assert balance_of(session, member, noon).available == 100
@@ -186,7 +188,8 @@ def test_a_reversed_spend_keeps_the_first_expiry(database: Database, noon: datet
         spent = spend(session, member, 80, key="s", reason="redeem", at=noon)
         after = soon + timedelta(hours=1)
         ledger.reverse(session, spent.id, key="v", at=after)
-        assert balance_of(session, member, after) == Balance(50, 0, (Lapse(datetime(2026, 3, 30).date(), 50),))
+        assert balance_of(session, member, after) == Balance(50, 0)
+        assert lapses(session, member, after).days == (Lapse(date(2026, 3, 30), 50),)
         assert lots(session) == [50, 50]
         assert expire_due(session, after) == 1
         assert balance_of(session, member, after).available == 50

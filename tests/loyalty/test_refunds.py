@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from bot.database import Database
 from loyalty import ledger
 from loyalty.audit import findings
-from loyalty.balances import available, balance_of
+from loyalty.balances import available, balance_of, lapses
 from loyalty.cash import put_on_order
 from loyalty.errors import KeyReused, NotEnough, RefundTooHigh, UnknownOrder
 from loyalty.orders import OrderIn, record
@@ -71,7 +71,7 @@ def test_spent_points_are_owed_and_repaid_first(database: Database, noon: dateti
         assert available(session, [who], noon)[who] == -20
         buy(session, rules, noon, "T3", 5_000)
         assert available(session, [who], noon)[who] == 30
-        assert balance_of(session, who, noon).lapsing[0].amount == 30
+        assert lapses(session, who, noon).days[0].amount == 30
         assert sum(entry.delta for entry in statement(session, who)) == 30
         ledger.spend(session, who, 30, key="s3", reason="redeem", at=noon)
         assert findings(session) == []
@@ -135,7 +135,7 @@ def test_burned_lots_come_back_with_their_first_expiry(database: Database, noon:
         assert (part.restored, part.clawed_back) == (20, 50)
         rest = refund(session, "pos", "T1", 5_000, key="rest", programme=rules, at=noon + timedelta(days=3))
         assert (rest.restored, rest.clawed_back, rest.balance) == (20, 50, 20)
-        assert [entry.amount for entry in balance_of(session, who, noon + timedelta(days=3)).lapsing] == [20]
+        assert [entry.amount for entry in lapses(session, who, noon + timedelta(days=3)).days] == [20]
         assert findings(session) == []
 
 
