@@ -77,11 +77,25 @@ def group_in(answer: Json, chat: str) -> ListedGroup:
     return ListedGroup(chat, text_of(group.get("name"))[:128], id_of(group.get("owner")), joined, names)
 
 
-def note_reps(session: Session, userids: Sequence[str]) -> int:
-    """Make every member with the customer-contact right a rep; gives 0, because a new rep is no news."""
-    statement = insert_into(session, RepRow).on_conflict_do_nothing()
-    session.execute(statement, [{"userid": userid} for userid in userids])
-    return 0
+def note_reps(session: Session, userids: Sequence[str], at: datetime) -> int:
+    """Make every member with the customer-contact right a rep; who has it no more has left. Gives how many left.
+
+    Who has served somebody since a little before `at`, when the list was asked for, is newer than the list.
+    """
+    reps = insert_into(session, RepRow)
+    is_back = reps.on_conflict_do_update(
+        index_elements=["userid"], set_={"left_at": None}, where=RepRow.left_at.is_not(None)
+    )
+    session.execute(is_back, [{"userid": userid} for userid in userids])
+    serves_since = select(ServingRow.userid).where(ServingRow.userid == RepRow.userid, ServingRow.since >= at - SKEW)
+    left = session.execute(
+        update(RepRow)
+        .where(RepRow.left_at.is_(None), RepRow.userid.not_in(userids), ~serves_since.exists())
+        .values(left_at=at)
+        .returning(RepRow.userid)
+        .execution_options(synchronize_session=False)
+    )
+    return len(left.all())
 
 
 def note_contacts(session: Session, contacts: Sequence[Listed], at: datetime) -> int:

@@ -251,7 +251,7 @@ class Pass:
 
 async def _sync_contacts(under_way: Pass) -> int:
     reps = await _follow_users(under_way)
-    await under_way.keep(partial(note_reps, userids=reps))
+    await under_way.keep(partial(note_reps, userids=reps, at=under_way.started_at))
     count, gone = 0, list[tuple[str, str]]()
     for first in range(0, len(reps), REPS_AT_ONCE):
         count += await _sync_reps(under_way, reps[first : first + REPS_AT_ONCE], gone)

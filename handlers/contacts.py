@@ -41,6 +41,11 @@ def note_event(session: Session, message: Incoming, now: datetime) -> tuple[str,
     return f"noted: {change or message.kind}", []
 
 
+def is_leaving(message: Incoming) -> bool:
+    """Whether an event tells that a member of staff was deleted from the address book."""
+    return (message.data.get("Event"), message.data.get("ChangeType")) == ("change_contact", "delete_user")
+
+
 def happenings_of(session: Session, message: Incoming, members: Mapping[tuple[str, str], int]) -> list[Happening]:
     """What a contact event means to follow-ups: who was added, joined, left, deleted, and who brought a friend."""
     data, change = message.data, message.data.get("change", "")
@@ -70,9 +75,20 @@ def happenings_of(session: Session, message: Incoming, members: Mapping[tuple[st
     return []
 
 
+def leave(session: Session, userid: str, at: datetime) -> None:
+    """This member of staff has left the company and serves nobody any more."""
+    session.execute(update(RepRow).where(RepRow.userid == userid, RepRow.left_at.is_(None)).values(left_at=at))
+    standing = (ServingRow.userid == userid, ServingRow.ended_at.is_(None))
+    session.execute(update(ServingRow).where(*standing).values(ended_at=at, ended_by="left"))
+
+
 def serve(session: Session, userid: str, external_userid: str, at: datetime, channel_code: str = "") -> None:
     """From now on this rep serves this customer; again after a deletion starts anew."""
-    session.execute(insert_into(session, RepRow).on_conflict_do_nothing(), [{"userid": userid}])
+    reps = insert_into(session, RepRow)
+    is_back = reps.on_conflict_do_update(
+        index_elements=["userid"], set_={"left_at": None}, where=RepRow.left_at.is_not(None)
+    )
+    session.execute(is_back, [{"userid": userid}])
     values = {"userid": userid, "external_userid": external_userid, "since": at, "channel_code": channel_code[:64]}
     statement = insert_into(session, ServingRow).values(**values)
     changed = {"since": at, "ended_at": None, "ended_by": "", "channel_code": values["channel_code"]}

@@ -18,15 +18,16 @@ from handlers.followup import entries, sop
 from handlers.followup.sop import FollowUps
 from handlers.stage import Stage
 from handlers.talk import bursts, corrections, effects, inbox
-from handlers.talk.answers import is_answer, is_courtesy
+from handlers.talk.answers import Answer, is_answer, is_courtesy, read_answer
 from handlers.talk.bursts import Burst
-from handlers.talk.dialogs import Place, end_pause, read_dialogs, read_pauses
+from handlers.talk.dialogs import Place, could_read, end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, TEXTUAL, Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.turn import OpenDialog, Turn
 from handlers.talk.windows import Windows
 from intents.classifier import PRIVATE_CHATS, Verdict
+from intents.text import simplified
 from loyalty import customers
 
 NOTHING = Verdict(scenarios=(), unsure=False, reasons=(), near=(), model="", degraded=False)
@@ -83,8 +84,13 @@ def react(
     everybody = set(members.values())
     dialogs = read_dialogs(session, everybody) if everybody else {}
     talk = _Talk(members, dialogs, now)
+    early = {
+        item.message.key for item in claimed if _is_early(session, talk.dialog_of(item.message), item, brand)
+    }
+    talk = talk._replace(early=frozenset(early))
     unsaid = recalls.taken_back(claimed)
     read = bursts.join([item for item in claimed if item not in unsaid], talk.stands_alone, brand.dialog.burst)
+    read = [part for burst in read for part in _apart(burst, brand)]
     given = verdicts or {}
     verdicts = {**_understand([burst.message for burst in read if burst.message.key not in given], brand), **given}
     read, not_before = _leave_unfinished(session, read, verdicts, talk, brand)
@@ -99,7 +105,7 @@ def react(
         verdict = verdicts.get(message.key, NOTHING)
         if _is_from_customer(message) and member_id is not None:
             verdict = _settled(stage, message, member_id, verdict, brand)
-            decision, why = _hear(stage, message, member_id, verdict, brand)
+            decision, why = _hear(stage, burst, member_id, verdict, brand)
         else:
             decision, why = _note(stage, message, members, brand)
         decided.append(Decided(message.trace, message.channel, decision, why))
@@ -125,19 +131,41 @@ class _Talk(NamedTuple):
     members: Mapping[tuple[str, str], int]
     dialogs: Mapping[Place, OpenDialog]
     now: datetime
+    early: frozenset[str] = frozenset()
 
-    def is_asked(self, message: Incoming) -> bool:
+    def dialog_of(self, message: Incoming) -> OpenDialog | None:
         member_id = self.members.get((message.identity, message.sender))
         dialog = None if member_id is None else self.dialogs.get((member_id, message.chat))
-        return dialog is not None and dialog.expires_at > self.now
+        return dialog if dialog is not None and dialog.expires_at > self.now else None
+
+    def is_asked(self, message: Incoming) -> bool:
+        return self.dialog_of(message) is not None
 
     def stands_alone(self, message: Incoming) -> bool:
         """An answer to what was asked is one by itself; what was not asked yet cannot be answered."""
-        return self.is_asked(message) and _stands_for_itself(message.text)
+        return self.is_asked(message) and _stands_for_itself(message.text) and message.key not in self.early
 
 
 def _stands_for_itself(text: str) -> bool:
     return is_answer(text) or is_courtesy(text)
+
+
+def _is_behind_wish(earlier: Sequence[Burst], burst: Burst) -> bool:
+    same = [one for one in earlier if one.message.sender == burst.message.sender]
+    is_yes = read_answer(burst.message.text) is Answer.YES
+    return is_yes and bool(same) and same[-1].message.chat == burst.message.chat
+
+
+def _apart(burst: Burst, brand: Brand) -> list[Burst]:
+    """A yes right behind a clear wish answers what the wish leads to, however little of it could be read yet."""
+    end = len(burst.parts)
+    while end > 1 and read_answer(burst.parts[end - 1].message.text) is Answer.YES:
+        end -= 1
+    if end == len(burst.parts):
+        return [burst]
+    wish = bursts.of(burst.parts[:end])
+    is_clear = bool(_understand([wish.message], brand).get(wish.message.key, NOTHING).scenarios)
+    return [wish, bursts.of(burst.parts[end:])] if is_clear else [burst]
 
 
 def _leave_unfinished(
@@ -153,6 +181,8 @@ def _leave_unfinished(
             continue
         is_command = _stands_for_itself(message.text) or is_order(message.text)
         is_clear = bool(verdict.scenarios) or talk.is_asked(message) or is_command
+        if message.key in talk.early or _is_behind_wish(read[:place], burst):
+            is_clear = False
         until = bursts.wait_until(burst, brand.dialog.burst, is_clear, talk.now)
         if until is not None:
             left[place] = until
@@ -262,14 +292,18 @@ def _understand(messages: Sequence[Incoming], brand: Brand) -> dict[str, Verdict
     return {message.key: verdict for message, verdict in zip(heard, found, strict=True)}
 
 
-def _hear(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, brand: Brand) -> tuple[str, str]:
+def _hear(stage: Stage, burst: Burst, member_id: int, verdict: Verdict, brand: Brand) -> tuple[str, str]:
+    message = burst.message
     if message.kind in {"event", "recall", "unknown"}:
         return _hear_event(stage, message, member_id)
     if message.data.get("stale"):
         return "silent", "too old when it was first read"
     if not stage.facts.name(member_id) and message.identity == "external_userid":
         stage.outgoing.append(_ask_name(message))
-    turn = Turn(message, member_id, verdict, brand, stage.facts, stage.now, None, message.text.strip())
+    text, received_at = simplified(message.text.strip()), burst.newest.received_at
+    turn = Turn(message, member_id, verdict, brand, stage.facts, stage.now, None, text, received_at)
+    dialog = stage.dialogs.get((member_id, message.chat))
+    turn = replace(turn, is_early=_is_early(stage.session, dialog, burst.parts[0], brand))
     decided = _answer_alone(stage, turn) or _play(stage, turn)
     for scored in verdict.scenarios:
         if scored.id not in registry.SCENARIOS:
@@ -304,6 +338,14 @@ def _answer_alone(stage: Stage, turn: Turn) -> tuple[str, str] | None:
     return decision, why
 
 
+def _is_early(session: Session, dialog: OpenDialog | None, item: Claimed, brand: Brand) -> bool:
+    """Whether a typed yes was on its way before what it seems to answer could be read."""
+    message = item.message
+    if dialog is None or not bursts.is_typed(message) or read_answer(message.text) is not Answer.YES:
+        return False
+    return not could_read(session, dialog, item.received_at, brand.dialog.burst)
+
+
 def _hear_event(stage: Stage, message: Incoming, member_id: int) -> tuple[str, str]:
     if recalls.targets(message):
         return "noted", recalls.undo(stage, message, member_id)
@@ -333,6 +375,9 @@ def _note(stage: Stage, message: Incoming, members: dict[tuple[str, str], int], 
             asked += entries.handle(stage.session, brand, happened, stage.now)
         stage.outgoing += asked
         return "noted", why
+    if contacts.is_leaving(message):
+        contacts.leave(stage.session, message.data.get("UserID", ""), message.at)
+        return "noted", "a rep has left"
     customer = message.data.get("to", "") if message.channel == "kf" else _customer_of(message)
     member_id = members.get(("external_userid", customer))
     if message.is_staff and message.channel in {"kf", "private"} and member_id is not None:

@@ -195,6 +195,11 @@ class Shop:
             assert row is not None
             return row
 
+    def left(self) -> set[str]:
+        """The reps who have left."""
+        with self.database.reading() as session:
+            return set(session.scalars(select(RepRow.userid).where(RepRow.left_at.is_not(None))))
+
     def in_group(self, chat: str = "wr1") -> dict[str, bool]:
         """Who is known of a group, and whether they sit in it."""
         with self.database.reading() as session:
@@ -322,6 +327,19 @@ class TestFirstReading:
 
 class TestEndings:
     """What the platform lists no more."""
+
+    def test_a_rep_who_is_listed_no_more_has_left(self, shop: Shop) -> None:
+        """Who lost the customer-contact right is no rep any more, who has it again is; a rep of this minute stays."""
+        shop.read()
+        shop.corp.reps.remove("wangli")
+        shop.next_day()
+        shop.event("add_external_contact", shop.now, "chenjie")
+        shop.read()
+        assert shop.left() == {"wangli"}
+        shop.corp.reps += ["wangli", "chenjie"]
+        shop.next_day()
+        shop.read()
+        assert shop.left() == set()
 
     def test_a_removed_contact_is_ended(self, shop: Shop) -> None:
         """A contact that was missed going is ended by the roster; listed again, the same contact stands again."""
