@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -133,7 +133,8 @@ class Service:
             webhooks = Webhooks(self.database, lambda: self.brand().programme, clock, notice_days)
             loops.append(("webhooks", webhooks.run()))
         if "tick" in self.parts:
-            ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX))
+            keep = (timedelta(days=settings.api.keep_answers_days), timedelta(days=settings.api.keep_events_days))
+            ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX), *keep)
             loops.append(("tick", ticker.run(self.cache.subscribe(TICK))))
         return loops
 

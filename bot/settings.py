@@ -176,6 +176,16 @@ class Api(_Section):
     """Counted over ten seconds, so that a till that was offline may catch up in a burst."""
     lapse_notice_days: int = Field(default=7, ge=1, le=365)
     """How long before points lapse the webhook points.about_to_lapse is sent."""
+    keep_answers_days: int = Field(default=7, ge=1, le=3650)
+    """How long the answer to a write is kept for those who send it again."""
+    keep_events_days: int = Field(default=30, ge=7, le=3650)
+    """How long webhook events and what became of them are kept."""
+
+    @model_validator(mode="after")
+    def _a_notice_is_kept_until_its_day(self) -> Api:
+        if self.keep_events_days < self.lapse_notice_days:
+            raise ValueError("keep_events_days is below lapse_notice_days: a notice would be sent again; raise it")
+        return self
 
 
 class Identity(_Section):

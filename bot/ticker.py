@@ -21,6 +21,7 @@ from loyalty import coupons, fraud, insights
 from loyalty.blocks import seal
 from loyalty.ledger import expire_due, release_due_holds
 from loyalty.merging import carry_over
+from loyalty.pruning import prune_answers, prune_events
 from loyalty.redemptions import lapse_due
 from loyalty.tags import drop_expired
 from loyalty.tiers import evaluate_due
@@ -32,6 +33,8 @@ MEASURE_EVERY = timedelta(seconds=1)
 TICK_S = 1.0
 INSIGHT_PAGE, INSIGHT_PAGES = 1000, 20
 """How many members a sweep looks at in one transaction, and how often in a row: timers must not wait for long."""
+PRUNED, PRUNE_ROUNDS = 5000, 20
+"""How many old rows go in one transaction, and how often in a row: more a minute than orders come in."""
 PAUSE_S = 0.1
 """The least rest between two ticks, so that what happens in a crowd is taken together."""
 
@@ -52,9 +55,12 @@ class Ticker:
         clock: Clock,
         metrics: WorkMetrics,
         on_fired: Callable[[], None],
+        keep_answers: timedelta = timedelta(days=7),
+        keep_events: timedelta = timedelta(days=30),
     ) -> None:
         self._database, self._brand, self._clock = database, brand, clock
         self._metrics, self._on_fired = metrics, on_fired
+        self._keep_answers, self._keep_events = keep_answers, keep_events
         self._swept_at: datetime | None = None
         self._measured_at: datetime | None = None
 
@@ -127,6 +133,20 @@ class Ticker:
         if reminders:
             self._on_fired()
         self._know_members(now)
+        self._prune(now)
+
+    def _prune(self, now: datetime) -> None:
+        """Answers and events whose time is over."""
+        drops: tuple[Callable[[Session], int], ...] = (
+            lambda session: prune_answers(session, now - self._keep_answers, PRUNED),
+            lambda session: prune_events(session, now - self._keep_events, now, PRUNED),
+        )
+        for drop in drops:
+            for _ in range(PRUNE_ROUNDS):
+                with self._database.transaction() as session:
+                    gone = drop(session)
+                if gone < PRUNED:
+                    break
 
     def _know_members(self, now: datetime) -> None:
         """Rhythms and scores of those who bought meanwhile, and what looks like abuse."""

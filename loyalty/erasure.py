@@ -1,9 +1,10 @@
 """A person is forgotten; the member stays as the nameless owner of ledger rows that still add up.
 
-The rule: names, identities, hints, tags, birthdays and every text of a column marked `PERSONAL` go; orders, redemptions
-and transfers stay as the books need them, under a number nobody can lead back. Points that are left lapse at that
-moment; stored value is money and must be paid out first. A digest of each identity stays behind, so that an old file
-does not bring the person back; who comes again by themselves is somebody new.
+The rule: names, identities, hints, tags, birthdays and every text of a column marked `PERSONAL` go, and so do events
+told of the person and answers given to the brand's systems; orders, redemptions and transfers stay as the books need
+them, under a number nobody can lead back. Points that are left lapse at that moment; stored value is money and must be
+paid out first. A digest of each identity stays behind, so that an old file does not bring the person back; who comes
+again by themselves is somebody new.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Column, Table, delete, func, select, update
+from sqlalchemy import JSON, Column, Table, Text, cast, delete, func, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.accounts import AVAILABLE, STORED_VALUE, lock_accounts
@@ -25,8 +26,10 @@ from loyalty.ledger import post
 from loyalty.merging import follow
 from loyalty.movements import lapsing
 from loyalty.people_tables import ErasedIdentity, Erasure, Merge
+from loyalty.pruning import drop_events
 from loyalty.storage import among
-from loyalty.tables import Account, Lot, LotUse, Member, MemberIdentity, MergeProposal, table_of
+from loyalty.tables import Account, ApiAnswer, Lot, LotUse, Member, MemberIdentity, MergeProposal, table_of
+from loyalty.webhook_tables import WebhookEvent
 from loyalty.writing import write_rows
 
 _MEMBERS = table_of(Member)
@@ -59,6 +62,7 @@ def erase(session: Session, member_id: int, *, key: str, at: datetime) -> Erased
     for table, column in member_columns():
         _clear(session, table, column, everybody)
     _clear_people(session, everybody, at)
+    _clear_told(session, everybody)
     write_rows(session, Erasure, [{"member_id": id, "key": key, "at": at} for id in everybody])
     return Erased(everybody, names, lapsed, at)
 
@@ -132,6 +136,15 @@ def _clear_people(session: Session, member_ids: Collection[int], at: datetime) -
     state = {"name": None, "tier": None, "joined_at": None, "opted_out_at": None}
     session.execute(update(table_of(Merge)).where(among(Merge.keep_id, member_ids)).values(
         evidence="", before={"keep": state, "other": state}, after=state))
+
+
+def _clear_told(session: Session, member_ids: Collection[int]) -> None:
+    """What was told of them: webhook events go; of an answer stays that it was given, so that nothing is done again."""
+    drop_events(session, list(session.scalars(
+        select(WebhookEvent.id).where(among(WebhookEvent.member_id, member_ids)))))
+    answers, them = table_of(ApiAnswer), [str(id) for id in member_ids]
+    named = [cast(answers.c.answer[name].as_string(), Text).in_(them) for name in ("member_id", "keep_id", "other_id")]
+    session.execute(update(answers).where(or_(*named)).values(answer=null()))
 
 
 def digest_of(name: tuple[str, str]) -> str:

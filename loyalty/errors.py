@@ -15,7 +15,8 @@ LoyaltyError
 │   ├── BadIdentity        the value cannot be an identity of this kind
 │   ├── NotMergeable       the two cannot become one, or the merge cannot be undone
 │   ├── UnknownProposal    no such merge or proposal
-│   └── NotErasable        something is left that must be settled first
+│   ├── NotErasable        something is left that must be settled first
+│   └── AnswerErased       the answer was about somebody who was forgotten since
 ├── RewardError
 │   ├── UnknownReward
 │   ├── UnknownOffer       no such coupon type, plan, lottery, prize or code pool
@@ -163,6 +164,14 @@ class NotErasable(PersonError):
     def __init__(self, member_id: int, what: str, mend: str) -> None:
         self.member_id, self.what, self.mend = member_id, what, mend
         super().__init__(f"member {member_id}: {what}; {mend}")
+
+
+class AnswerErased(PersonError):
+    """What was done under a key is done; the answer was about somebody who was forgotten since."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"key {key!r} was answered, and the person it was about is forgotten; nothing is left to do")
 
 
 class RewardError(LoyaltyError):

@@ -21,7 +21,7 @@ from bot.api.problems import Problem, database_away, of_refusal, of_validation
 from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
 from bot.api.writes import Answer, Write, again, answer_once, write_of
 from bot.database import Database, is_transient
-from loyalty.errors import BadIdentity, KeyReused, LoyaltyError
+from loyalty.errors import AnswerErased, BadIdentity, KeyReused, LoyaltyError
 from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
@@ -94,6 +94,8 @@ class Api:
         except KeyReused as error:
             own = error.key in (write.key, call.key)
             raise of_refusal(error, "Idempotency-Key" if own else endpoint.part_of(error)) from error
+        except AnswerErased as error:
+            raise of_refusal(error, "Idempotency-Key") from error
         except LoyaltyError as error:
             raise of_refusal(error, endpoint.part_of(error)) from error
 

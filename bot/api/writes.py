@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from bot.database import is_transient
-from loyalty.errors import KeyReused, LoyaltyError
+from loyalty.errors import AnswerErased, KeyReused, LoyaltyError
 from loyalty.storage import among
 from loyalty.tables import ApiAnswer, table_of
 from loyalty.writing import insert_many, insert_new
@@ -107,4 +107,4 @@ def _stored(write: Write, row: Row[Any] | None) -> Answer | LoyaltyError | None:
         return None
     if row.body_hash != write.body_hash:
         return KeyReused(write.key, row.body_hash, write.body_hash)
-    return Answer(row.status, row.answer, replayed=True)
+    return AnswerErased(write.key) if row.answer is None else Answer(row.status, row.answer, replayed=True)

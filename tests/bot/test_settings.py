@@ -145,6 +145,12 @@ def test_equal_quiet_hours_are_refused(file: Path) -> None:
     assert "choose two" in refusal()
 
 
+def test_a_notice_that_would_be_sent_again_is_refused(file: Path) -> None:
+    """What was told of a lapse is kept until the points have lapsed."""
+    file.write_text("[api]\nlapse_notice_days = 60\n")
+    assert "keep_events_days" in refusal()
+
+
 def test_secrets_do_not_print(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settings may land in a traceback: the secret does not."""
     monkeypatch.setenv("HUITOU_WECOM__SECRET", "s3cr3t")

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select, text
 
+from bot.api.writes import Write, answer_once
 from bot.brands import BrandHolder
 from bot.cache import TICK, LocalCache
 from bot.database import Database
@@ -147,6 +148,19 @@ def test_transfers_are_sealed(desk: Desk) -> None:
                 return
         sleep(0.05)
     raise AssertionError("nothing was sealed")
+
+
+def test_old_answers_are_dropped(desk: Desk) -> None:
+    """Whoever sends a write again within a week gets the same answer; after it the row is gone."""
+    with desk.database.transaction() as session:
+        answer_once(session, Write("till", "k1", "same"), lambda _: (200, {"balance": 1}), NIGHT)
+    kept = []
+    for days in (7, 8):
+        desk.now = NIGHT + timedelta(days=days)
+        desk.ticker.tick()
+        with desk.database.reading() as session:
+            kept.append(session.scalar(text("SELECT count(*) FROM api_answers")))
+    assert kept == [1, 0]
 
 
 def test_what_waits_is_measured(desk: Desk) -> None:
