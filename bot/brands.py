@@ -151,7 +151,8 @@ def read_sops(config: Path, programme: Programme, scenarios: frozenset[str], ada
     """Every follow-up, checked against what it names; raises `ConfigError`."""
     folder = config / "followups"
     sops = Sops(read_folder(folder, Sop))
-    problems = sops.problems(scenarios, frozenset(reward.id for reward in programme.rewards), adapters)
+    rewards, coupons = (frozenset(one.id for one in kind) for kind in (programme.rewards, programme.coupons))
+    problems = sops.problems(scenarios, rewards, coupons, adapters)
     found = [f"{folder}/{problem}" for problem in problems]
     if found:
         raise ConfigError(found)

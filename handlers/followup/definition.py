@@ -235,9 +235,21 @@ class Points(Part):
 
 
 class Coupon(Part):
-    """A coupon or reward of the programme as a gift, once a run."""
+    """A coupon of a type of the programme, or one of its rewards, as a gift, once a run."""
 
-    reward: Slug
+    type: Slug | None = None
+    reward: Slug | None = None
+
+    @property
+    def named(self) -> str:
+        """What it gives, by its id."""
+        return self.type or self.reward or ""
+
+    @model_validator(mode="after")
+    def _one_gift(self) -> Self:
+        if (self.type is None) == (self.reward is None):
+            raise ValueError("give either type (a coupon of programme.yaml) or reward")
+        return self
 
 
 class Invite(Spoken):
@@ -376,7 +388,9 @@ class Sops:
         awaited = {place.step.wait.event for place in places if place.step.wait is not None}
         return {kind for kind in (*self._by_event, *awaited) if kind}
 
-    def problems(self, scenarios: frozenset[str], rewards: frozenset[str], adapters: frozenset[str]) -> Iterator[str]:
+    def problems(
+        self, scenarios: frozenset[str], rewards: frozenset[str], coupons: frozenset[str], adapters: frozenset[str]
+    ) -> Iterator[str]:
         """What these files say that is nowhere else: `file: place: what; mend`."""
         for name, sop in self.by_id.items():
             if sop.id != name:
@@ -385,15 +399,19 @@ class Sops:
                 if trigger.scenario is not None and trigger.scenario not in scenarios:
                     yield f"{name}.yaml: triggers: no scenario {trigger.scenario!r}; see config/scenarios"
             for place in self.programs[name].values():
-                yield from self._step_problems(f"{name}.yaml: steps.{place.path}", place.step, rewards, adapters)
+                where = f"{name}.yaml: steps.{place.path}"
+                yield from self._step_problems(where, place.step, rewards, coupons, adapters)
 
     def _step_problems(
-        self, where: str, step: Step, rewards: frozenset[str], adapters: frozenset[str]
+        self, where: str, step: Step, rewards: frozenset[str], coupons: frozenset[str], adapters: frozenset[str]
     ) -> Iterator[str]:
         if step.go is not None and step.go not in self.by_id:
             yield f"{where}.go: no follow-up {step.go!r}; add its file or name another"
-        if step.coupon is not None and step.coupon.reward not in rewards:
-            yield f"{where}.coupon: no reward {step.coupon.reward!r} in programme.yaml; add it or name another"
+        gift = step.coupon
+        if gift is not None and gift.reward is not None and gift.reward not in rewards:
+            yield f"{where}.coupon: no reward {gift.reward!r} in programme.yaml; add it or name another"
+        if gift is not None and gift.type is not None and gift.type not in coupons:
+            yield f"{where}.coupon: no coupon {gift.type!r} in programme.yaml; add it under coupons or name another"
         if step.call is not None and step.call.adapter not in adapters:
             name = step.call.adapter
             yield f"{where}.call: no adapter {name!r}; set HUITOU_FOLLOWUP__ADAPTERS__{name.upper()}__URL"

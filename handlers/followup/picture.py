@@ -42,7 +42,7 @@ def say_step(step: Step) -> str:
         return f"如果 {step.branch.when}"
     plain = {"mass": "企业群发", "welcome": "欢迎语", "invite": "邀请链接", "appointment": "预约邀请"}
     named = {
-        "coupon": f"送 {step.coupon.reward if step.coupon else ''}",
+        "coupon": f"送 {step.coupon.named if step.coupon else ''}",
         "go": f"转入 {step.go}", "end": f"结束: {step.end}",
         "call": f"{step.call.way if step.call else ''} 经 {step.call.adapter if step.call else ''}",
     }  # fmt: skip

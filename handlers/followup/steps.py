@@ -17,7 +17,7 @@ from handlers.followup.runs import Occasion, Run
 from handlers.followup.tables import InviteRow
 from handlers.talk import effects
 from handlers.talk.outbox import Outgoing
-from loyalty import ledger, redemptions
+from loyalty import coupons, ledger, redemptions
 from loyalty.errors import LoyaltyError
 from loyalty.expiry import expires_at
 from loyalty.movements import earning
@@ -151,23 +151,39 @@ def points(desk: Desk, run: Run, place: Place) -> Went:
 
 
 def coupon(desk: Desk, run: Run, place: Place) -> Went:
-    """A reward of the programme as a gift: its cost is given and settled in one breath, so stock and limits hold."""
+    """A coupon of the programme as a gift, or a reward: its cost is given and settled in one breath, so limits hold."""
     asked = place.step.coupon
     assert asked is not None
+    if asked.type is None:
+        return _reward(desk, run, asked.named)
+    try:
+        got = coupons.issue(desk.session, run.member_id, asked.type, _key(run), desk.brand.programme, desk.now,
+                            f"sop:{run.sop}")  # fmt: skip
+    except LoyaltyError as error:
+        return _refuse(desk, run, f"“{asked.type}”没有发出: {error}", "coupon")
+    return _given(desk, run, got.code, got.name)
+
+
+def _reward(desk: Desk, run: Run, reward_id: str) -> Went:
     key, programme = _key(run), desk.brand.programme
     try:
-        reward = programme.reward(asked.reward)
+        reward = programme.reward(reward_id)
         cost = reward.cost_points
         ledger.earn(desk.session, run.member_id, cost, key=f"{key}:cost", reason="sop", ref=run.sop, at=desk.now)
     except LoyaltyError as error:
-        return _refuse(desk, run, f"“{asked.reward}”没有发出: {error}", "coupon")
+        return _refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
     try:
-        got = redemptions.redeem(desk.session, run.member_id, asked.reward, 1, key, programme, desk.now)
+        got = redemptions.redeem(desk.session, run.member_id, reward_id, 1, key, programme, desk.now, desk.brand.links)
     except LoyaltyError as error:
         ledger.spend(desk.session, run.member_id, cost, key=f"{key}:back", reason="sop", ref=run.sop, at=desk.now)
-        return _refuse(desk, run, f"“{asked.reward}”没有发出: {error}", "coupon")
-    run.know(event_code=got.code, event_name=reward.name)
-    desk.journal.note(run, Decision("sent", f"送“{reward.name}”"), "coupon")
+        return _refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
+    issued = coupons.of_source(desk.session, f"redemption:{key}")
+    return _given(desk, run, issued[0].code if issued else got.code, reward.name)
+
+
+def _given(desk: Desk, run: Run, code: str, name: str) -> Went:
+    run.know(event_code=code, event_name=name)
+    desk.journal.note(run, Decision("sent", f"送“{name}”"), "coupon")
     run.effects += 1
     return NEXT
 

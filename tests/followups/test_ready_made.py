@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from handlers.talk.tables import ServingRow
-from loyalty import customers, ledger
+from loyalty import coupons, customers, ledger
 from loyalty.people_tables import MemberTag
 from loyalty.reward_tables import PlanTerm
 
@@ -139,7 +139,10 @@ def test_the_inactive_are_recalled_by_their_own_rhythm_with_a_coupon(play: Play)
     (row,) = stage.push(hours=2)
     assert row.kind == "mass_task" and "10 元无门槛券" in stage.words([row])[0][1]
     assert ("sent", "送“10元无门槛券”") in stage.reasons(often) and stage.states(seldom) == []
-    assert stage.points(often) == 300  # what the orders earned; the gift was given and settled in one breath
+    with stage.database.reading() as session:
+        (coupon,) = coupons.of_member(session, often, stage.now)
+    assert (coupon.type_id, coupon.state) == ("ten_off", "issued") and coupon.code in stage.words([row])[0][1]
+    assert stage.points(often) == 300  # what the orders earned, no more
     (card,) = stage.push(days=8)
     assert card.kind == "card" and "青" in stage.words([card])[0][1]
 

@@ -297,10 +297,11 @@ def test_a_faulty_file_is_refused_with_line_and_mend(tmp_path: Path, line: str, 
 
 def test_names_that_lead_nowhere_are_problems() -> None:
     """go, coupon, scenario and adapter must exist; the file's name is its id."""
-    raw = file("b", {"go": "c"}, {"coupon": {"reward": "gone"}}, {"call": {"adapter": "fax"} | HELLO}, title="乙")
+    gifts = ({"coupon": {"reward": "gone"}}, {"coupon": {"type": "gone"}})
+    raw = file("b", {"go": "c"}, *gifts, {"call": {"adapter": "fax"} | HELLO}, title="乙")
     broken = Sop.model_validate(raw | {"triggers": [{"scenario": "singing"}]})
-    found = list(Sops({"a": broken}).problems(frozenset(), frozenset(), frozenset()))
-    assert len(found) == 5 and all(problem.startswith("a.yaml: ") for problem in found)
+    found = list(Sops({"a": broken}).problems(frozenset(), frozenset(), frozenset(), frozenset()))
+    assert len(found) == 6 and all(problem.startswith("a.yaml: ") for problem in found)
 
 
 @settings(max_examples=100, deadline=None)
