@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,27 +16,32 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot.database import Database
-from bot.settings import Work
+from bot.rehearsal import Work, next_moment, ticks
+from bot.settings import Work as WorkSettings
 from bot.transcripts import Bought, Person, Step, Transcript, messages_of
 from bot.work_metrics import WorkMetrics
 from bot.worker import Worker
 from handlers import contacts
 from handlers.brand import Brand, Staff
-from handlers.followup import sop
+from handlers.followup import sop, sources
+from handlers.followup.tables import TouchRow
 from handlers.parcels import record_shipment
 from handlers.reminders import due_reminders
 from handlers.talk import inbox, outbox
 from handlers.talk.messages import Incoming
+from handlers.talk.outbox import Leased, Outgoing
 from handlers.talk.tables import DialogRow, InboxRow, OutboxRow, VerdictRow
 from loyalty import customers, ledger, orders, plans, stored_value
 from loyalty.balances import balance_of
+from loyalty.campaign_tables import Birthday
 from loyalty.expiry import expires_at
 from loyalty.identities import Identifier
 from loyalty.rewards import sync_stock
 from loyalty.tables import Transfer
+from loyalty.writing import write_rows
 
 T = TypeVar("T")
-TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa"}
+TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa", "welcome": "private"}
 BETWEEN: Final = timedelta(seconds=0.4)
 """The time between two messages of a burst."""
 MOST_HELD: Final = 20
@@ -54,20 +60,22 @@ class Killed(BaseException):
 
 
 class MortalDatabase(Database):
-    """A database whose user dies before each commit, and lives only when it is done again."""
+    """A database whose user dies before each commit while `is_mortal`, and lives only when it is done again."""
 
     def __init__(self, database: Database) -> None:
         self.url, self.is_sqlite, self.engine = database.url, database.is_sqlite, database.engine
         self._is_second = False
+        self.is_mortal = True
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Rolled back the first time, with everything done; committed the second."""
         with super().transaction() as session:
             yield session
-            self._is_second = not self._is_second
-            if self._is_second:
-                raise Killed
+            if self.is_mortal:
+                self._is_second = not self._is_second
+                if self._is_second:
+                    raise Killed
 
 
 @dataclass
@@ -78,6 +86,7 @@ class Played:
     at: datetime
     told: list[tuple[str, str]] = field(default_factory=list)
     cards: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -85,12 +94,17 @@ class Player:
     """Plays one transcript; `problems` are what did not go as written, `story` the conversation to read."""
 
     def __init__(self, database: Database, brand: Brand, transcript: Transcript, way: Way = Way.AS_IT_IS) -> None:
-        self.database = MortalDatabase(database) if way is Way.KILLED else database
+        self.database = MortalDatabase(database)
+        self.database.is_mortal = way is Way.KILLED
         staff = Staff(transcript.default_rep, transcript.supervisor)
-        self.brand = replace(brand, staff=staff, identifier=Identifier("of transcripts alone"))
+        quotas = transcript.quotas.model_dump(exclude_none=True)
+        rules = replace(brand.restraint, **quotas)
+        self.brand = replace(brand, staff=staff, restraint=rules, identifier=Identifier("of transcripts alone"))
         self.transcript, self.way = transcript, way
         self.played: list[Played] = []
-        self._serial = self._seen = 0
+        self._serial = self._seen = self._judged = 0
+        self._held: list[OutboxRow] = []
+        self._tells_refusals = any(step.refused is not None for step in transcript.talk)
         self._last_keys: dict[str, str] = {}
 
     def play(self) -> list[str]:
@@ -100,9 +114,17 @@ class Player:
         self._again(self._set_scene)
         for bought in self.transcript.orders:
             self._order(bought)
+        self._swept_on = self._today()
+        if any(_moves_time(step) for step in self.transcript.talk):
+            self._again(lambda session: sources.follow(session, self.brand, self.now, 1))
         for step in self.transcript.talk:
+            self.database.is_mortal = step.restart or self.way is Way.KILLED
             rows = self._do(step)
-            played = Played(step, self.now, [*_told(rows)], [*_cards(rows)])
+            refused = self._refused(step)
+            if self._held and not step.held:
+                left, gone = self._let_go()
+                rows, refused = [*left, *rows], [*refused, *gone]
+            played = Played(step, self.now, [*_told(rows)], [*_cards(rows)], refused)
             played.problems += [*_judge(played), *self._judge_state(step)]
             self.played.append(played)
         return self.problems
@@ -126,6 +148,7 @@ class Player:
                          f"{played.step.describe()}")  # fmt: skip
             lines += [_indented(f"bot in {where}: {text}") for where, text in played.told]
             lines += [_indented(f"card to {rep}: {text}") for rep, text in played.cards]
+            lines += [_indented(f"kept back: {reason}") for reason in played.refused]
             lines += ["       " + line for problem in played.problems for line in problem.splitlines()]
         return "\n".join(lines)
 
@@ -144,7 +167,9 @@ class Player:
             }  # fmt: skip
 
     def _begin_work(self) -> None:
-        self._worker = Worker(self.database, lambda: self.brand, Work(), lambda: self.now, _metrics(), lambda: None)
+        self._worker = Worker(
+            self.database, lambda: self.brand, WorkSettings(), lambda: self.now, _metrics(), lambda: None
+        )
 
     def _again(self, work: Callable[[Session], T]) -> T:
         """Do it in a transaction; killed, it is done again."""
@@ -197,6 +222,10 @@ class Player:
         if person.topped_up_yuan:
             fen = person.topped_up_yuan * 100
             stored_value.top_up(session, member, fen, f"start:{member}", self.brand.programme, self.now)
+        if person.birthday:
+            month, day = (int(part) for part in person.birthday.split("-"))
+            row = {"member_id": member, "month": month, "day": day, "changed_at": self.now}
+            write_rows(session, Birthday, [row])
         if person.plan:
             plans.buy(session, member, person.plan, 0, f"start:{member}", self.brand.programme, self.now)
 
@@ -220,7 +249,7 @@ class Player:
             self._again(lambda session: record_shipment(session, *parcel))
 
     def _do(self, step: Step) -> Sequence[OutboxRow]:
-        self.now = max(self.now + timedelta(minutes=step.wait_min, seconds=step.wait_s), step.until or self.now)
+        self._pass_time(max(self.now + timedelta(minutes=step.wait_min, seconds=step.wait_s), step.until or self.now))
         if step.order:
             self._order(step.order)
         self._serial += 1
@@ -232,18 +261,76 @@ class Player:
             self._last_keys[step.who] = message.key
             if not (step.burst and self.way is Way.TWICE):
                 self._work()  # a burst arrives while the worker works in one way, and before it does in the other
-        self._finish()
+        self._finish(_moves_time(step))
         with self.database.reading() as session:
             rows = session.scalars(select(OutboxRow).where(OutboxRow.id > self._seen).order_by(OutboxRow.id)).all()
         self._seen = max((row.id for row in rows), default=self._seen)
+        if step.held:
+            self._held += rows
+            return []
         return rows
+
+    def _pass_time(self, until: datetime) -> None:
+        """Push the clock and do on the way what falls due, as the ticker would."""
+        while self.now < until:
+            with self.database.reading() as session:
+                moment = next_moment(session, self.brand, self.now)
+            if moment >= until:
+                break
+            self.now = moment
+            self._tick()
+        self.now = until
+
+    def _tick(self) -> None:
+        """What the ticker does; a morning's sweeps once, and none for the morning before the conversation began."""
+        for work in (*ticks(self.brand, self.now, is_new_day=self._swept_on != self._today()), self._remind):
+            for _ in range(2 if self.way is Way.TWICE else 1):
+                self._again(partial(self._put_out, work))
+        local = self.now.astimezone(self.brand.restraint.zone)
+        if local.hour >= self.brand.restraint.quiet_to_h % 24:
+            self._swept_on = self._today()
+
+    def _put_out(self, work: Work, session: Session) -> None:
+        outbox.add(session, work(session), self.now)
+
+    def _today(self) -> date:
+        return self.now.astimezone(self.brand.restraint.zone).date()
+
+    def _let_go(self) -> tuple[list[OutboxRow], list[str]]:
+        """What waited leaves after one more look at consent, as delivery takes it; what does not, with the reasons."""
+        held, self._held = self._held, []
+        rows = [Leased(row.id, row.key, row.kind, row.recipient, msgspec.json.decode(row.payload), row.member_id,
+                       row.is_follow_up, 1, row.trace, row.created_at) for row in held]  # fmt: skip
+        followed = [(row.id, row.member_id) for row in rows if row.is_follow_up]
+
+        def look(session: Session) -> dict[int, str]:
+            gone = sop.prune_masses(session, rows) | sop.withdrawn(session, followed, self.now)
+            for row_id, reason in gone.items():
+                outbox.withdraw(session, [row_id], reason, self.now)
+            return gone
+
+        gone = self._again(look)
+        return [row for row in held if row.id not in gone], [*gone.values()]
+
+    def _refused(self, step: Step) -> list[str]:
+        """Why follow-ups kept still in this step: about whom it is, else about anybody."""
+        if not self._tells_refusals:
+            return []
+        with self.database.reading() as session:
+            member = self._member(session, step.who) if step.who in self.transcript.people else None
+            rows = session.execute(
+                select(TouchRow.id, TouchRow.member_id, TouchRow.reason)
+                .where(TouchRow.id > self._judged, TouchRow.decision != "sent").order_by(TouchRow.id)
+            ).all()  # fmt: skip
+        self._judged = max((row.id for row in rows), default=self._judged)
+        return [row.reason for row in rows if member in (None, row.member_id)]
 
     def _deliver(self, message: Incoming, twice: bool) -> None:
         at = msgspec.structs.replace(message, at=self.now)
         for _ in range(2 if twice else 1):
             self._again(lambda session: inbox.store(session, [at], self.now))
 
-    def _finish(self) -> None:
+    def _finish(self, moves_time: bool) -> None:
         """Let everything happen that this step has set going, also what waits for a companion that does not come."""
         self._work()
         for _ in range(MOST_HELD):
@@ -251,12 +338,18 @@ class Player:
                 break
             self.now = max(self.now, due_at)
             self._work()
+        if moves_time:
+            self._tick()
+            return
         for _ in range(2 if self.way is Way.TWICE else 1):
             self._again(self._fire)
 
     def _fire(self, session: Session) -> None:
         _, cards = sop.fire_due(session, self.brand, self.now, 100)
-        outbox.add(session, [*cards, *due_reminders(session, self.brand, self.now)], self.now)
+        outbox.add(session, [*cards, *self._remind(session)], self.now)
+
+    def _remind(self, session: Session) -> list[Outgoing]:
+        return due_reminders(session, self.brand, self.now)
 
     def _held_until(self) -> datetime | None:
         with self.database.reading() as session:
@@ -317,6 +410,12 @@ def _judge(played: Played) -> Iterator[str]:
             yield _against(f"a card holds {one!r}", cards or "no card")
     if step.prompted == [] and cards:
         yield _against("no card", cards)
+    refused = "\n".join(played.refused)
+    for one in step.refused or ():
+        if one not in refused:
+            yield _against(f"a follow-up kept still for {one!r}", refused or "no reason")
+    if step.refused == [] and refused:
+        yield _against("no follow-up kept back", refused)
     if step.to and step.to not in {rep for rep, _ in played.cards}:
         yield _against(f"a card to {step.to}", f"cards to {', '.join(rep for rep, _ in played.cards) or 'nobody'}")
 
@@ -336,9 +435,17 @@ def _cards(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
             card = msgspec.json.decode(row.payload)
             facts = "; ".join(f"{name} {value}" for name, value in card["rows"])
             yield card["touser"], "\n".join(filter(None, (card["title"], card["desc"], facts, card["quote"])))
+        elif row.kind == "mass_task":
+            task = msgspec.json.decode(row.payload)
+            yield task["sender"], f"群发给 {len(task['people'])} 人: {task['content']}"
         elif row.kind == "app_text":
             text = msgspec.json.decode(row.payload)
             yield text["touser"], text["content"]
+
+
+def _moves_time(step: Step) -> bool:
+    """Whether the ticker has something to hear or to fire in this step."""
+    return bool(step.wait_min or step.until or step.order or step.contact or step.leaves)
 
 
 def _against(expected: str, got: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from bot.database import Database
 from handlers import contacts
@@ -21,11 +23,45 @@ from handlers.followup.sop import FollowUps, Occasion
 from handlers.followup.tables import TimerRow, TouchRow
 from handlers.followup.why import Line, in_words
 from handlers.talk import outbox
+from handlers.talk.outbox import Outgoing
 from handlers.talk.tables import OutboxRow
 from loyalty import customers, orders
 from loyalty.campaign_tables import Birthday
 from loyalty.rewards import sync_stock
 from loyalty.writing import write_rows
+
+AT_ONCE: Final = 1000
+Work = Callable[[Session], list[Outgoing]]
+
+
+def ticks(brand: Brand, now: datetime, is_new_day: bool = True) -> Iterator[Work]:
+    """What the ticker does for follow-ups at this moment, a transaction each; each gives what goes to the outbox."""
+    if is_new_day:
+        yield partial(_sweep, brand, now)
+    yield partial(_hear, brand, now)
+    yield lambda session: sop.fire_due(session, brand, now, AT_ONCE)[1]
+
+
+def next_moment(session: Session, brand: Brand, now: datetime) -> datetime:
+    """When something is due next: a timer, or the sweeps of the next morning; at the soonest in a second."""
+    rules = brand.restraint
+    local = now.astimezone(rules.zone)
+    morning = local.replace(hour=rules.quiet_to_h % 24, minute=0, second=0, microsecond=0)
+    morning += timedelta(days=int(morning <= local))
+    due_at = session.scalar(select(func.min(TimerRow.due_at)).where(TimerRow.state == 0))
+    soonest = min(morning.astimezone(UTC), due_at or morning.astimezone(UTC))
+    return max(soonest, now + timedelta(seconds=1))
+
+
+def _sweep(brand: Brand, now: datetime, session: Session) -> list[Outgoing]:
+    for sweep in sweeps.due(brand, now):
+        sweeps.make(session, brand, sweep, now)
+    return []
+
+
+def _hear(brand: Brand, now: datetime, session: Session) -> list[Outgoing]:
+    sources.follow(session, brand, now, AT_ONCE)
+    return entries.take_happenings(session, brand, now, AT_ONCE)[1]
 
 
 @dataclass
@@ -90,14 +126,9 @@ class Rehearsal:
 
     def tick(self) -> list[OutboxRow]:
         """What the ticker does at this moment; gives what it brought into the outbox."""
-        for sweep in sweeps.due(self.brand, self.now):
+        for work in ticks(self.brand, self.now):
             with self.database.transaction() as session:
-                sweeps.make(session, self.brand, sweep, self.now)
-        for work in (entries.take_happenings, sop.fire_due):
-            with self.database.transaction() as session:
-                sources.follow(session, self.brand, self.now, 1000)
-                _, outgoing = work(session, self.brand, self.now, 1000)
-                outbox.add(session, outgoing, self.now)
+                outbox.add(session, work(session), self.now)
         return self.take_out()
 
     def push(self, **span: float) -> list[OutboxRow]:
@@ -110,14 +141,8 @@ class Rehearsal:
 
     def next_moment(self) -> datetime:
         """When something is due next: a timer, or the sweeps of the next morning; at the soonest in a second."""
-        rules = self.brand.restraint
-        local = self.now.astimezone(rules.zone)
-        morning = local.replace(hour=rules.quiet_to_h % 24, minute=0, second=0, microsecond=0)
-        morning += timedelta(days=int(morning <= local))
         with self.database.reading() as session:
-            due_at = session.scalar(select(func.min(TimerRow.due_at)).where(TimerRow.state == 0))
-        soonest = min(morning.astimezone(UTC), due_at or morning.astimezone(UTC))
-        return max(soonest, self.now + timedelta(seconds=1))
+            return next_moment(session, self.brand, self.now)
 
     def take_out(self) -> list[OutboxRow]:
         """What has come into the outbox since this was last asked; links that were asked for are made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -10,6 +11,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from handlers.talk.messages import Incoming
 
 Channel = Literal["kf", "oa", "group", "private"]
+Contact = Literal["added", "customer_deleted", "rep_deleted", "group_joined", "group_left"]
+CHANGES: Final = {
+    "added": "add_external_contact", "customer_deleted": "del_follow_user", "rep_deleted": "del_external_contact",
+    "group_joined": "add_member", "group_left": "del_member",
+}  # fmt: skip
+"""What the platform calls it."""
 CHATS: Final = {"kf": "kf:wkAAA0001", "oa": "oa:gh_000000000001", "group": "wrGROUP0001", "group2": "wrGROUP0002"}
 
 
@@ -36,6 +43,7 @@ class Person(_Part):
     joined: bool = False
     topped_up_yuan: int = 0
     plan: str = ""
+    birthday: str = Field(default="", pattern=r"^(\d\d-\d\d)?$", description="MM-DD")
 
 
 class Parcel(_Part):
@@ -59,6 +67,14 @@ class Bought(_Part):
     parcel: Parcel | None = None
 
 
+class Quotas(_Part):
+    """Limits of follow-ups for this conversation alone; what is left out is as in the settings."""
+
+    per_day: int | None = None
+    mass_per_month: int | None = None
+    kf_per_window: int | None = None
+
+
 class Step(_Part):
     """One thing that happens, and what must come of it; all expectations of a step are looked at together."""
 
@@ -76,7 +92,12 @@ class Step(_Part):
     wait_s: int = 0
     until: AwareDatetime | None = Field(default=None, description="the clock is pushed to this moment")
     order: Bought | None = None
+    contact: Contact | None = Field(default=None, description="what the platform tells of this customer")
+    rep: str = Field(default="", description="with whom; empty: the person's own rep")
+    leaves: str = Field(default="", description="this member of staff leaves the company")
     twice: bool = False
+    restart: bool = Field(default=False, description="the process is killed before each commit of this step")
+    held: bool = Field(default=False, description="the platform is away: what is decided waits for the next step")
     answered: list[str] = Field(default=[], description="each stands in what the person is told")
     answered_in: Channel | None = Field(default=None, description="where all of it is told")
     answers: int | None = Field(default=None, description="how many messages are told")
@@ -87,6 +108,7 @@ class Step(_Part):
     points: int | None = None
     dialog: str | None = Field(default=None, description="the step that is open afterwards; empty: none")
     why: str = ""
+    refused: list[str] | None = Field(default=None, description="each stands in a reason of a follow-up; empty: none")
 
     @property
     def channel(self) -> Channel:
@@ -101,6 +123,10 @@ class Step(_Part):
             return f"{self.who} takes back the last message"
         if self.staff_says is not None:
             return f"{self.who} (staff) in {self.at}: {self.staff_says}"
+        if self.contact:
+            return f"{self.who}: {self.contact}"
+        if self.leaves:
+            return f"{self.leaves} leaves the company"
         said = " / ".join(self.burst) or self.say
         if said is not None:
             return f"{self.who} in {self.at}: {said or ''}" + ("" if self.kind == "text" else f"[{self.kind}]")
@@ -115,13 +141,15 @@ class Transcript(_Part):
     people: dict[str, Person]
     default_rep: str = "liuyang"
     supervisor: str = "wangli"
+    quotas: Quotas = Quotas()
     orders: list[Bought] = []
     talk: list[Step]
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Transcript:
         buyers = [bought.by for bought in self.orders] + [step.order.by for step in self.talk if step.order]
-        speakers = [step.who for step in self.talk if step.say is not None or step.burst or step.recalls]
+        acting = [step for step in self.talk if step.say is not None or step.burst or step.recalls or step.contact]
+        speakers = [step.who for step in acting]
         addressed = [step.to_whom for step in self.talk if step.to_whom]
         for name in [*buyers, *speakers, *addressed]:
             if name not in self.people:
@@ -132,7 +160,12 @@ class Transcript(_Part):
 def messages_of(transcript: Transcript, step: Step, key: str, task: str, last_key: str) -> Iterator[Incoming]:
     """The messages of a step, as the edge hands them over, without their moments."""
     at, person = transcript.now, transcript.people.get(step.who)
-    if step.tap:
+    if step.leaves:
+        told = {"Event": "change_contact", "ChangeType": "delete_user", "UserID": step.leaves}
+        yield Incoming(key=key, channel="other", kind="event", sender="sys", identity="none", at=at, data=told)
+    elif step.contact and person is not None:
+        yield _contact_event(step, person, key, at)
+    elif step.tap:
         yield Incoming(
             key=key, channel="staff", kind="tap", sender=step.who, identity="userid", is_staff=True, at=at,
             data={"task_id": task, "button": step.tap, "response_code": key},
@@ -156,6 +189,18 @@ def messages_of(transcript: Transcript, step: Step, key: str, task: str, last_ke
                 chat=chat_of(step, person.external_userid, person.rep),
                 staff=(person.rep,) if person.rep and step.channel in {"group", "private"} else (),
             )  # fmt: skip
+
+
+def _contact_event(step: Step, person: Person, key: str, at: datetime) -> Incoming:
+    change, external, contact = CHANGES[str(step.contact)], person.external_userid, str(step.contact)
+    if contact.startswith("group_"):
+        chat = CHATS["group"]
+        told = {"event": "change_external_chat", "change": "update", "detail": change, "members": external}
+        return Incoming(key=key, channel="contact", kind="event", sender=chat, chat=chat, identity="none", at=at,
+                        data=told)  # fmt: skip
+    told = {"event": "change_external_contact", "change": change, "userid": step.rep or person.rep,
+            "external_userid": external, "welcome_code": key if contact == "added" else ""}  # fmt: skip
+    return Incoming(key=key, channel="contact", kind="event", sender=external, at=at, data=told)
 
 
 def chat_of(step: Step, external_userid: str, rep: str) -> str:
