@@ -30,7 +30,7 @@ from bot.rosters import Rosters
 from bot.schema import check_schema
 from bot.second_opinion import SecondOpinion
 from bot.sending import Gateways
-from bot.settings import Settings
+from bot.settings import Settings, links_of
 from bot.short_way import ShortWaySite
 from bot.ticker import Ticker
 from bot.webhooks import Webhooks
@@ -157,7 +157,7 @@ class Service:
         secret = settings.identity.secret.get_secret_value()
         add_routes(
             app, self.database, lambda: self.brand().programme, keys, self.clock, self.cache, limit, secret,
-            lambda: self._wake(TICK),
+            lambda: self._wake(TICK), links_of(settings),
         )  # fmt: skip
         add_health_routes(app, self.registry, self._checks())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)

@@ -15,7 +15,7 @@ import structlog
 from jinja2 import TemplateError
 from pydantic import BaseModel, ConfigDict, RootModel
 
-from bot.settings import Settings
+from bot.settings import Settings, links_of
 from bot.yaml_files import ConfigError, read, read_folder
 from handlers import knowledge
 from handlers.appointment_book import Plan
@@ -233,6 +233,7 @@ def load_brand(settings: Settings) -> Brand:
         knowledge=read_knowledge(config, programme),
         appointments=read_plan(config),
         identifier=Identifier(settings.identity.secret.get_secret_value()),
+        links=links_of(settings),
     )
 
 

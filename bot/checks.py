@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bot.brands import read_corpus, read_programme, read_replies, read_scenarios, scenario_problems
-from bot.settings import Settings, SettingsError, load_settings
+from bot.settings import Settings, SettingsError, links_of, load_settings
 from bot.yaml_files import ConfigError
 from handlers import registry
 from handlers.talk.messages import AUTOMATIC_CHANNELS
 from intents import lint
 from loyalty import designs
+from loyalty.errors import ProgrammeError
+from loyalty.handover import check_link
+from loyalty.red_packets import gives_red_packets
 
 
 def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
@@ -27,6 +30,10 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
             found += check(config)
         except ConfigError as error:
             found += error.problems
+    try:
+        found += _rewards(settings)
+    except ConfigError as error:
+        found += error.problems
     return [*dict.fromkeys(found), *_training(settings), *_receivers(settings), *_connection(settings)]
 
 
@@ -40,6 +47,9 @@ def notices(load: Callable[[], Settings] = load_settings) -> list[str]:
         return []
     place = settings.paths.config / "programme.yaml"
     poor = [f"{place}: {finding}" for finding in designs.lint(programme)]
+    if gives_red_packets(programme) and not settings.rewards.red_packet_adapter:
+        poor.append("rewards.red_packet_adapter: nobody pays red packets by himself; name an adapter, or fetch them by "
+                    "the API (huitou packets list shows what waits)")
     return poor + lint.notices(corpus.scenarios, corpus.none)
 
 
@@ -73,6 +83,24 @@ def _corpus(config: Path) -> Iterable[str]:
     corpus = read_corpus(config, read_programme(config))
     for finding in lint.conflicts(corpus.scenarios, corpus.none, corpus.heldout):
         yield f"{config}: {finding.place}: {finding.what}; {finding.mend}"
+
+
+def _rewards(settings: Settings) -> Iterable[str]:
+    """What rewards need of the settings so that a member gets them."""
+    place, links = settings.paths.config / "programme.yaml", links_of(settings)
+    programme = read_programme(settings.paths.config)
+    for reward in programme.rewards:
+        try:
+            check_link(reward, links)
+        except ProgrammeError as error:
+            yield f"{place}: {error} as HUITOU_REWARDS__SECRET"
+        if reward.way == "page" and (links is None or not links.page_url):
+            yield (f"{place}: rewards: {reward.id!r}: way: there is no page to send members to; "
+                   "set HUITOU_REWARDS__SECRET and HUITOU_REWARDS__PAGE_URL")
+    adapter = settings.rewards.red_packet_adapter
+    if adapter and adapter not in settings.followup.adapters:
+        yield (f"rewards.red_packet_adapter: no adapter {adapter!r}; "
+               f"set HUITOU_FOLLOWUP__ADAPTERS__{adapter.upper()}__URL")
 
 
 def _training(settings: Settings) -> Iterable[str]:

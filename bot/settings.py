@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as UnreadableVariable
+
+from loyalty.handover import LEAST_KEY_BYTES, Links
 
 AesKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{43}$")]
 SECRET_KEYS = ("secret", "token", "aes_key", "api_key", "api_keys", "private_keys")
@@ -188,6 +191,24 @@ class Api(_Section):
         return self
 
 
+class Rewards(_Section):
+    """How rewards reach members: the key that signs jump links and pages, where pages stand, who pays red packets."""
+
+    secret: SecretStr = SecretStr("")
+    page_url: str = Field(default="", pattern=r"^(https?://[^\s@]+)?$")
+    """What the token of a member's own page is put behind, such as https://shop.example/claim?t="""
+    link_days: int = Field(default=30, ge=1, le=3650)
+    red_packet_adapter: str = ""
+    """The name of the adapter under followup.adapters that pays red packets; empty: they wait to be fetched."""
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value().encode()) < LEAST_KEY_BYTES:
+            raise ValueError(f"the key for links is too short; give at least {LEAST_KEY_BYTES} random bytes")
+        return value
+
+
 class Identity(_Section):
     """How people are recognised: phones are kept only as hashes keyed with this secret, which must never change."""
 
@@ -251,6 +272,7 @@ class Settings(BaseSettings):
     dialog: Dialog = Dialog()
     followup: FollowUp = FollowUp()
     api: Api = Api()
+    rewards: Rewards = Rewards()
     identity: Identity = Identity()
     training: Training = Training()
     second_opinion: SecondOpinion = SecondOpinion()
@@ -293,6 +315,14 @@ class _NoSecrets(TomlConfigSettingsSource):
             name = "HUITOU_" + "__".join(part.upper() for part in trail)
             raise SettingsError(f"{settings_file()}: {'.'.join(trail)} is a secret; remove it and set {name}")
         return found
+
+
+def links_of(settings: Settings) -> Links | None:
+    """What signs jump links and pages, where there is a key for it."""
+    secret = settings.rewards.secret.get_secret_value()
+    if not secret:
+        return None
+    return Links(secret, settings.rewards.page_url, timedelta(days=settings.rewards.link_days))
 
 
 def settings_file() -> Path:

@@ -20,6 +20,7 @@ from loyalty.balances import balance_of
 from loyalty.days import local_day
 from loyalty.errors import LimitReached, LoyaltyError, NotEnough, RewardClosed, UnknownOffer
 from loyalty.expiry import expires_at
+from loyalty.handover import Links
 from loyalty.ledger import earn, spend
 from loyalty.programme import Programme
 from loyalty.red_packets import order_packet
@@ -118,7 +119,8 @@ def land(odds: Odds, consolation: str, rolled: int) -> str:
     return consolation
 
 
-def draw(session: Session, member_id: int, lottery_id: str, key: str, programme: Programme, at: datetime) -> Drawn:
+def draw(session: Session, member_id: int, lottery_id: str, key: str, programme: Programme, at: datetime,
+         links: Links | None = None) -> Drawn:
     """Spend one chance and draw; the same key again gives the same draw.
 
     A prize that is out, over its day's or the member's limit, or refused by what it gives, becomes the consolation,
@@ -134,7 +136,7 @@ def draw(session: Session, member_id: int, lottery_id: str, key: str, programme:
         rolled = roll(seed.seed, lottery_id, member_id, key)
         odds = _odds(lottery)
         landed = land(odds, lottery.consolation, rolled)
-        prize, given, why = _award(session, member_id, lottery, lottery.prize(landed), day, key, programme, at)
+        prize, given, why = _award(session, member_id, lottery, lottery.prize(landed), day, key, programme, at, links)
         [row] = insert_new(session, Draw, [{
             "key": key, "member_id": member_id, "rolled_for": member_id, "lottery_id": lottery_id, "seed_id": seed.id,
             "odds_hash": _keep_odds(session, lottery, odds), "roll": rolled, "landed": landed, "prize_id": prize.id,
@@ -160,17 +162,17 @@ def _check(session: Session, member_id: int, lottery: Lottery, day: str, at: dat
 
 
 def _award(session: Session, member_id: int, lottery: Lottery, prize: Prize, day: str, key: str,
-           programme: Programme, at: datetime) -> tuple[Prize, str, str]:
+           programme: Programme, at: datetime, links: Links | None) -> tuple[Prize, str, str]:
     """The prize given, the code it has, and why it is not the one the roll fell on."""
     why = _against(session, member_id, lottery, prize, day)
     if not why:
         try:
-            return prize, _give(session, member_id, prize, key, programme, at), ""
+            return prize, _give(session, member_id, prize, key, programme, at, links), ""
         except LoyaltyError as error:
             why = str(error)
             _uncount(session, lottery, prize, day)
     consolation = lottery.prize(lottery.consolation)
-    return consolation, _give(session, member_id, consolation, key, programme, at), why
+    return consolation, _give(session, member_id, consolation, key, programme, at, links), why
 
 
 def _against(session: Session, member_id: int, lottery: Lottery, prize: Prize, day: str) -> str:
@@ -207,7 +209,8 @@ def _uncount(session: Session, lottery: Lottery, prize: Prize, day: str, only: b
                                           _COUNTS.c.day.in_(days)).values(given=_COUNTS.c.given - 1))
 
 
-def _give(session: Session, member_id: int, prize: Prize, key: str, programme: Programme, at: datetime) -> str:
+def _give(session: Session, member_id: int, prize: Prize, key: str, programme: Programme, at: datetime,
+          links: Links | None) -> str:
     """Hand the prize over; the code it has, or nothing."""
     own = f"prize:{key}"
     if prize.points is not None:
@@ -216,7 +219,7 @@ def _give(session: Session, member_id: int, prize: Prize, key: str, programme: P
     if prize.coupon is not None:
         return coupons.issue(session, member_id, prize.coupon, own, programme, at, own).code
     if prize.reward is not None:
-        return grant(session, member_id, prize.reward, own, programme, at).code
+        return grant(session, member_id, prize.reward, own, programme, at, links).code
     if prize.packet_fen is not None:
         order_packet(session, member_id, prize.packet_fen, prize.name, own, at)
     return ""

@@ -10,6 +10,7 @@ from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from loyalty.customers import identities_of
+from loyalty.programme import Programme
 from loyalty.reward_tables import RedPacket
 from loyalty.rewards import take_back
 from loyalty.tables import Redemption, table_of
@@ -46,6 +47,12 @@ class Unpaid:
     amount_fen: int
     error: str
     at: datetime
+
+
+def gives_red_packets(programme: Programme) -> bool:
+    """Whether any reward or prize is a red packet."""
+    return any(reward.way == "red_packet" for reward in programme.rewards) or any(
+        prize.packet_fen for lottery in programme.lotteries for prize in lottery.prizes)
 
 
 def order_packet(session: Session, member_id: int, amount_fen: int, wish: str, key: str, at: datetime,

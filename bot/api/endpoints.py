@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
 from loyalty.errors import LoyaltyError
+from loyalty.handover import Links
 from loyalty.programme import Programme
 
 
@@ -49,6 +50,7 @@ class Call(Generic[P, Q, B]):
     path: P
     query: Q
     body: B
+    links: Links | None = None
 
 
 Work = Callable[[Session, Call[Any, Any, Any]], tuple[int, Told]]

@@ -137,7 +137,7 @@ def redeem(session: Session, call: Call[Nothing, Nothing, RedeemIn]) -> tuple[in
     """Take the points and the pieces, and issue a code."""
     body = call.body
     done = redemptions.redeem(session, member_of(session, body.member), body.reward_id, body.quantity, call.key,
-                              call.programme, call.at)
+                              call.programme, call.at, call.links)
     return 201, Redeemed.model_validate(done)
 
 

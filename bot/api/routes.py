@@ -30,6 +30,7 @@ from bot.api.problems import Problem
 from bot.api.serving import Api
 from bot.cache import Cache, LocalCache
 from bot.database import Database
+from loyalty.handover import Links
 from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
@@ -44,15 +45,16 @@ REQUESTS_PER_S = 200
 def add_routes(app: web.Application, database: Database, programme: Callable[[], Programme],
                api_keys: Mapping[str, str], clock: Callable[[], datetime], cache: Cache | None = None,
                requests_per_s: int = REQUESTS_PER_S, identity_secret: str = "",
-               on_written: Callable[[], None] = lambda: None) -> None:
+               on_written: Callable[[], None] = lambda: None, links: Links | None = None) -> None:
     """Hang the API into the application; `programme` and `clock` are asked anew for each request.
 
     With the secret, identities are brought into their one form and phones are hashed; without it they stay as sent.
-    `on_written` is called after every write, from the loop: what was stored may set follow-ups off.
+    `on_written` is called after every write, from the loop: what was stored may set follow-ups off. `links` signs the
+    links of rewards.
     """
     keys = KeyRing(database, api_keys, cache or LocalCache(clock), requests_per_s)
     identifier = Identifier(identity_secret) if identity_secret else None
-    api = Api(database, programme, keys, clock, identifier, on_written)
+    api = Api(database, programme, keys, clock, identifier, on_written, links)
     for endpoint in ENDPOINTS:
         app.router.add_route(endpoint.method, endpoint.path, api.handler(endpoint))
     app.router.add_route("GET", openapi.ADDRESS, api.answering(show_document))

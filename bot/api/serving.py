@@ -22,6 +22,7 @@ from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
 from bot.api.writes import Answer, Write, again, answer_once, write_of
 from bot.database import Database, is_transient
 from loyalty.errors import AnswerErased, BadIdentity, KeyReused, LoyaltyError
+from loyalty.handover import Links
 from loyalty.identities import Identifier
 from loyalty.programme import Programme
 
@@ -36,7 +37,8 @@ class Api:
 
     def __init__(self, database: Database, programme: Callable[[], Programme], keys: KeyRing,
                  clock: Callable[[], datetime], identifier: Identifier | None = None,
-                 on_written: Callable[[], None] = lambda: None) -> None:
+                 on_written: Callable[[], None] = lambda: None, links: Links | None = None) -> None:
+        self.links = links
         self.database, self.programme, self.keys, self.clock = database, programme, keys, clock
         self.identifier, self.on_written = identifier, on_written
         self.orders = OrderCommits(database, programme)
@@ -119,7 +121,7 @@ class Api:
             raise of_validation(error) from error
         except BadIdentity as error:
             raise of_refusal(error, error.kind) from error
-        return Call(client, key, self.clock(), self.programme(), path, query, body)
+        return Call(client, key, self.clock(), self.programme(), path, query, body, self.links)
 
 
 def _body(endpoint: Endpoint, raw: bytes) -> BaseModel | None:

@@ -272,3 +272,43 @@ def test_a_broken_pointer_is_no_end(pointer: str, running: Path) -> None:
         holder.follow()
     assert holder().understanding.classify(["快吃完了"], ["group"])[0].degraded
     assert any(line["log_level"] == "error" for line in lines)
+
+
+def with_rewards(folder: Path, *rewards: str) -> Path:
+    """The sample's programme with these rewards behind its own."""
+    path = folder / "programme.yaml"
+    lines = "".join(f"  - {reward}\n" for reward in rewards)
+    path.write_text(path.read_text(encoding="utf-8") + lines, encoding="utf-8")
+    return folder
+
+
+def test_a_link_or_page_without_its_key_is_found(running: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reward that jumps with a token, or to a page of ours, says which setting it lacks; set, all is fine."""
+    folder = with_rewards(
+        running,
+        "{id: film, name: 电影票, cost_points: 50, way: link, link: 'https://shop.example/claim?t={token}'}",
+        "{id: tour, name: 参观券, cost_points: 50, way: page}",
+    )
+
+    def said() -> list[str]:
+        return [line for line in checks.findings(lambda: load_settings(paths={"config": folder})) if "rewards" in line]
+
+    film, tour = said()
+    assert "'film'" in film and "'tour'" in tour and all("HUITOU_REWARDS__SECRET" in line for line in (film, tour))
+    monkeypatch.setenv("HUITOU_REWARDS__SECRET", "k" * 32)
+    monkeypatch.setenv("HUITOU_REWARDS__PAGE_URL", "https://shop.example/mine?t=")
+    assert said() == []
+    links = load_brand(load_settings(paths={"config": folder})).links
+    assert links is not None and links.page_url == "https://shop.example/mine?t="
+    monkeypatch.setenv("HUITOU_REWARDS__RED_PACKET_ADAPTER", "pay")
+    assert "HUITOU_FOLLOWUP__ADAPTERS__PAY__URL" in said()[0]
+    monkeypatch.setenv("HUITOU_REWARDS__SECRET", "short")
+    with pytest.raises(SettingsError, match="32 random bytes"):
+        load_settings()
+
+
+def test_red_packets_that_nobody_pays_are_noticed(running: Path) -> None:
+    """No finding, as they can be fetched by the API; but said."""
+    folder = with_rewards(running, "{id: packet, name: 红包, cost_points: 50, way: red_packet, value_fen: 100}")
+    told = checks.notices(lambda: load_settings(paths={"config": folder}))
+    assert [line for line in told if "red_packet_adapter" in line]
