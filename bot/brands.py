@@ -20,6 +20,7 @@ from bot.yaml_files import ConfigError, read, read_folder
 from handlers import knowledge
 from handlers.appointment_book import Plan
 from handlers.brand import Brand, DialogRules, Restraint, Staff
+from handlers.followup import references
 from handlers.followup.definition import Sop, Sops
 from handlers.knowledge import Knowledge
 from handlers.talk.messages import AUTOMATIC_CHANNELS
@@ -152,8 +153,7 @@ def read_sops(config: Path, programme: Programme, scenarios: frozenset[str], ada
     folder = config / "followups"
     sops = Sops(read_folder(folder, Sop))
     rewards, coupons = (frozenset(one.id for one in kind) for kind in (programme.rewards, programme.coupons))
-    problems = sops.problems(scenarios, rewards, coupons, adapters)
-    found = [f"{folder}/{problem}" for problem in problems]
+    found = [f"{folder}/{problem}" for problem in references.problems(sops, scenarios, rewards, coupons, adapters)]
     if found:
         raise ConfigError(found)
     return sops

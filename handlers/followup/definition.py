@@ -387,31 +387,3 @@ class Sops:
         places = (place for steps in self.programs.values() for place in steps.values())
         awaited = {place.step.wait.event for place in places if place.step.wait is not None}
         return {kind for kind in (*self._by_event, *awaited) if kind}
-
-    def problems(
-        self, scenarios: frozenset[str], rewards: frozenset[str], coupons: frozenset[str], adapters: frozenset[str]
-    ) -> Iterator[str]:
-        """What these files say that is nowhere else: `file: place: what; mend`."""
-        for name, sop in self.by_id.items():
-            if sop.id != name:
-                yield f"{name}.yaml: id: {sop.id} is not the file's name; rename one of them"
-            for trigger in sop.triggers:
-                if trigger.scenario is not None and trigger.scenario not in scenarios:
-                    yield f"{name}.yaml: triggers: no scenario {trigger.scenario!r}; see config/scenarios"
-            for place in self.programs[name].values():
-                where = f"{name}.yaml: steps.{place.path}"
-                yield from self._step_problems(where, place.step, rewards, coupons, adapters)
-
-    def _step_problems(
-        self, where: str, step: Step, rewards: frozenset[str], coupons: frozenset[str], adapters: frozenset[str]
-    ) -> Iterator[str]:
-        if step.go is not None and step.go not in self.by_id:
-            yield f"{where}.go: no follow-up {step.go!r}; add its file or name another"
-        gift = step.coupon
-        if gift is not None and gift.reward is not None and gift.reward not in rewards:
-            yield f"{where}.coupon: no reward {gift.reward!r} in programme.yaml; add it or name another"
-        if gift is not None and gift.type is not None and gift.type not in coupons:
-            yield f"{where}.coupon: no coupon {gift.type!r} in programme.yaml; add it under coupons or name another"
-        if step.call is not None and step.call.adapter not in adapters:
-            name = step.call.adapter
-            yield f"{where}.call: no adapter {name!r}; set HUITOU_FOLLOWUP__ADAPTERS__{name.upper()}__URL"

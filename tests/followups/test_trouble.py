@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.yaml_files import ConfigError, read
-from handlers.followup import entries, picture, sop, why
+from handlers.followup import entries, picture, references, sop, why
 from handlers.followup.conditions import FACTS
 from handlers.followup.definition import Sop, Sops
 from handlers.followup.entries import Happening
@@ -300,7 +300,7 @@ def test_names_that_lead_nowhere_are_problems() -> None:
     gifts = ({"coupon": {"reward": "gone"}}, {"coupon": {"type": "gone"}})
     raw = file("b", {"go": "c"}, *gifts, {"call": {"adapter": "fax"} | HELLO}, title="乙")
     broken = Sop.model_validate(raw | {"triggers": [{"scenario": "singing"}]})
-    found = list(Sops({"a": broken}).problems(frozenset(), frozenset(), frozenset(), frozenset()))
+    found = list(references.problems(Sops({"a": broken}), *[frozenset[str]()] * 4))
     assert len(found) == 6 and all(problem.startswith("a.yaml: ") for problem in found)
 
 
