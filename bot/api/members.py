@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.people import OWN_ID, MemberRef, member_of
 from bot.api.problems import Problem
-from loyalty import customers
+from loyalty import birthdays, customers
 from loyalty.balances import balance_of, lapses
 from loyalty.customers import PRINTABLE, profiles
 from loyalty.errors import IdentityTaken
@@ -26,6 +26,13 @@ class MemberIn(Asked):
     identities: Annotated[tuple[MemberRef, ...], Field(min_length=1, max_length=20)]
     name: Annotated[str, Field(pattern=PRINTABLE, max_length=100)] | None = None
     join: Annotated[bool, Field(description="make the person a member of the programme")] = False
+
+
+class BirthdayIn(Asked):
+    """Month and day; the year is not asked for."""
+
+    month: Annotated[int, Field(ge=1, le=12)]
+    day: Annotated[int, Field(ge=1, le=31)]
 
 
 class LapseShown(Told):
@@ -120,6 +127,16 @@ def opt_in(session: Session, call: Call[MemberRef, Nothing, None]) -> tuple[int,
     return 200, _shown(session, member_id, call.programme, call.at)
 
 
+def set_birthday(session: Session, call: Call[MemberRef, Nothing, BirthdayIn]) -> tuple[int, Told]:
+    """Note the day; another one replaces it."""
+    member_id = member_of(session, call.path)
+    try:
+        birthdays.set_birthday(session, member_id, call.body.month, call.body.day, call.at)
+    except ValueError:
+        raise Problem(422, "Fields are wrong", "there is no such day", [("day", "send a day of that month")]) from None
+    return 200, _shown(session, member_id, call.programme, call.at)
+
+
 def _shown(session: Session, member_id: int, programme: Programme, now: datetime) -> MemberShown:
     profile = profiles(session, [member_id])[member_id]
     has, coming = balance_of(session, member_id, now), lapses(session, member_id, now, zone=programme.zone)
@@ -156,4 +173,6 @@ ENDPOINTS = (
              params=MemberRef, part="value"),
     Endpoint("POST", f"{_ONE}/opt-in", "members:write", "Send follow-ups again", opt_in, MemberShown, params=MemberRef,
              part="value"),
+    Endpoint("PUT", f"{_ONE}/birthday", "members:write", "Note a birthday", set_birthday, MemberShown,
+             params=MemberRef, body=BirthdayIn, part="value"),
 )

@@ -17,6 +17,7 @@ from bot.api import (
     members,
     openapi,
     orders,
+    plans,
     points,
     redemptions,
     shipments,
@@ -37,7 +38,7 @@ from loyalty.programme import Programme
 ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
     *redemptions.ENDPOINTS, *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS,
-    *webhooks.ENDPOINTS, *shipments.ENDPOINTS,
+    *webhooks.ENDPOINTS, *shipments.ENDPOINTS, *plans.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 

@@ -8,6 +8,7 @@ AREAS = {
     "redemptions": "redeeming, cancelling and verifying codes",
     "coupons": "issuing, locking, using and returning coupons",
     "stored_value": "top-ups, payments and balances in fen",
+    "plans": "paid plans that were bought or renewed",
     "tiers": "a member's tier, why they have it, and the way to the next",
     "events": "what members do beside buying",
     "webhooks": "where the service reports what happened",

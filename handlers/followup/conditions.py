@@ -20,7 +20,7 @@ FACTS: Final[Mapping[str, Any]] = {
     "points": 0, "points_lapsing": 0, "points_lapse_days": NEVER_DAYS, "orders": 0, "spent_yuan": 0.0, "groups": 0,
     "days_since_order": NEVER_DAYS, "days_since_added": NEVER_DAYS, "days_since_joined": NEVER_DAYS,
     "days_since_complaint": NEVER_DAYS, "days_since_message": NEVER_DAYS, "days_since_start": 0,
-    "cycle_days": 0, "own_cycle_days": 0, "stored_value_yuan": 0.0,
+    "plan_days_left": 0, "cycle_days": 0, "own_cycle_days": 0, "stored_value_yuan": 0.0,
     "event_amount_yuan": 0.0, "event_points": 0, "event_days": 0, "event_name": "", "event_tier": "", "event_code": "",
     "joined": False, "opted_out": False, "ordered_since_start": False, "redeemed_since_start": False,
     "replied_since_start": False, "kf_open": False, "oa_open": False,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from handlers.brand import Brand
 from handlers.followup.conditions import FACTS, NEVER_DAYS
 from handlers.talk.tables import ChatMemberRow, RepRow, ServingRow, VerdictRow
+from loyalty import plans
 from loyalty.balances import Balance, Lapse, balances, coming_expiries
 from loyalty.customers import Profile, identities_of, profiles
 from loyalty.days import local_day, midnight_after
@@ -135,6 +136,10 @@ class Crowd:
         """Every member of staff who has left."""
         return self._once("gone", lambda: frozenset(self.session.scalars(_GONE_REPS)))
 
+    def plan_until(self, member_id: int) -> datetime | None:
+        """When the last of their paid plans is over, renewals counted; None where there is none now."""
+        return max((one.until for one in self._once("plans", self._plans).get(member_id, ())), default=None)
+
     def forget(self, kind: str) -> None:
         """Something of this kind changed: read it anew when next asked."""
         self._read.pop(kind, None)
@@ -176,6 +181,9 @@ class Crowd:
             if known is None or known.at < at:
                 found[member or 0, channel] = Talked(chat, at)
         return found
+
+    def _plans(self) -> dict[int, list[plans.Standing]]:
+        return plans.standings(self.session, self.members, self.now)
 
     def _tags(self) -> dict[int, set[str]]:
         rows = self.session.execute(
@@ -281,6 +289,11 @@ class FactsOf(Mapping[str, Any]):
         found = (self._crowd.talked(self._member, channel) for channel in ("kf", "oa", "private", "group"))
         return max((talked.at for talked in found if talked), default=None)
 
+    def plan_days_left(self) -> int:
+        """Whole days until the paid plan is over."""
+        until = self._crowd.plan_until(self._member)
+        return 0 if until is None else (until - self._crowd.now).days
+
     @property
     def crowd(self) -> Crowd:
         """The batch this person belongs to."""
@@ -333,6 +346,7 @@ LOOKS: Final[dict[str, Callable[[FactsOf], Any]]] = {
     "days_since_added": lambda one: one.days_since(one.serving.since if one.serving else None),
     "tags": lambda one: one.crowd.tags(one.member_id),
     "groups": lambda one: one.crowd.groups(one.member_id),
+    "plan_days_left": FactsOf.plan_days_left,
     "kf_open": lambda one: one.is_open("kf", KF_OPEN),
     "oa_open": lambda one: one.is_open("oa", OA_OPEN),
     "brand": lambda one: one.crowd.brand.programme.name,

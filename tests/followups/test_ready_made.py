@@ -12,7 +12,6 @@ from sqlalchemy import select
 from handlers.talk.tables import ServingRow
 from loyalty import coupons, customers, ledger
 from loyalty.people_tables import MemberTag
-from loyalty.reward_tables import PlanTerm
 
 pytestmark = pytest.mark.either_engine
 
@@ -24,6 +23,13 @@ def earn(stage: Any, member: int, amount: int, lapses_in_days: int, asset: str =
     with stage.database.transaction() as session:
         ledger.earn(session, member, amount, key=f"start:{member}:{asset}", reason="start", at=stage.now, asset=asset,
                     expires_at=stage.now + timedelta(days=lapses_in_days))  # fmt: skip
+
+
+def buy_plan(stage: Any, member: int, days_ago: int) -> None:
+    """The member bought the year's card so many days ago."""
+    at = stage.now - timedelta(days=days_ago)
+    with stage.database.transaction() as session:
+        plans.buy(session, member, "coffee_year", 19_900, f"plan:{member}:{days_ago}", stage.brand.programme, at)
 
 
 def test_a_new_friend_is_welcomed_within_seconds_and_walked_to_the_first_order(play: Play) -> None:
@@ -153,13 +159,21 @@ def test_a_paid_plan_is_renewed_with_the_text_that_fits(play: Play, days_ago: in
     stage = play("plan_renewal")
     member = stage.member("阿青")
     stage.order("阿青", "QH-TEA-20", days_ago=days_ago)
-    term = {"key": "t", "member_id": member, "plan_id": "black", "terms": {}, "paid_fen": 9900,
-            "starts_at": stage.now - timedelta(days=360), "ends_at": stage.now + timedelta(days=5),
-            "bought_at": stage.now - timedelta(days=360), "cancelled_at": None, "refund_fen": None}  # fmt: skip
-    with stage.database.transaction() as session:
-        session.add(PlanTerm(**term))
+    buy_plan(stage, member, days_ago=360)
     (card,) = stage.push(hours=2)
     assert words in stage.words([card])[0][1]
+
+
+def test_who_renews_before_the_rep_taps_hears_no_more(play: Play) -> None:
+    """The card is still open when the plan is renewed: the follow-up ends and says so."""
+    stage = play("plan_renewal")
+    member = stage.member("阿青")
+    buy_plan(stage, member, days_ago=360)
+    (card,) = stage.push(hours=2)
+    buy_plan(stage, member, days_ago=0)
+    stage.talks("阿青", member)
+    assert stage.tap(card, "done") == [] and stage.push(days=10) == []
+    assert stage.reasons(member)[-1] == ("skipped", "客户已经续费")
 
 
 def test_a_birthday_is_wished_in_the_morning_with_points_once(play: Play) -> None:

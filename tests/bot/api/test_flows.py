@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy import select
 
 from bot.api.routes import add_routes
 from bot.database import Database
+from handlers.followup.tables import HappeningRow
+from loyalty.campaign_tables import Birthday
 from loyalty.programme import Programme
 
 pytestmark = pytest.mark.sockets
@@ -26,6 +29,7 @@ PROGRAMME = Programme.model_validate({
     "rewards": [{"id": "mug", "name": "陶瓷马克杯", "cost_points": 100, "stock": 5}],
     "coupons": [{"id": "ten_off", "name": "满100减10", "threshold_fen": 10_000, "amount_off_fen": 1000,
                  "valid_days": 30}],
+    "plans": [{"id": "black", "name": "黑卡", "months": 12, "price_fen": 9900}],
     "behaviours": [{"id": "daily", "name": "签到", "kind": "check_in", "gain": {"points": 5}},
                    {"id": "photo", "name": "晒单", "kind": "ugc", "gain": {"points": 50}}],
 })
@@ -125,6 +129,27 @@ def test_a_reward_is_redeemed_cancelled_and_its_code_verified(database: Database
         await send("POST", "redemptions", wish | {"reward_id": "car"}, 404)
         states = [item["state"] for item in (await send("GET", f"{HOME}/redemptions"))["redemptions"]]
         assert states == ["verified", "undone"]
+
+    play(database, scene)
+
+
+def test_a_plan_is_bought_and_renewed_and_a_birthday_noted(database: Database) -> None:
+    """The second term begins where the first ends and is told to follow-ups; an unknown plan or day is refused."""
+
+    async def scene(send: Send) -> None:
+        await send("POST", "members", {"identities": [ANNA]}, 201)
+        paid = {"member": ANNA, "paid_fen": 9900}
+        first = await send("POST", "plans/black/terms", paid, 201)
+        second = await send("POST", "plans/black/terms", paid, 201)
+        assert second["starts_at"] == first["ends_at"]
+        with database.reading() as session:
+            assert list(session.scalars(select(HappeningRow.kind))) == ["api:plan_renewed"]
+        refused = await send("POST", "plans/gold/terms", paid, 404)
+        assert refused["errors"][0]["field"] == "plan_id"
+        await send("PUT", f"{HOME}/birthday", {"month": 2, "day": 29})
+        await send("PUT", f"{HOME}/birthday", {"month": 2, "day": 30}, 422)
+        with database.reading() as session:
+            assert session.execute(select(Birthday.month, Birthday.day)).all() == [(2, 29)]
 
     play(database, scene)
 
