@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from handlers.talk.tables import ServingRow
-from loyalty import coupons, customers, ledger
+from loyalty import coupons, customers, ledger, plans
 from loyalty.people_tables import MemberTag
 
 pytestmark = pytest.mark.either_engine
