@@ -126,7 +126,7 @@ def attach(session: Session, member_id: int, kind: str, value: str, evidence: st
         return
     proposal = _identity_row(member_id, kind, value, evidence, at) | {"other_id": owner_id}
     insert_new(session, MergeProposal, [proposal], ["id"])
-    raise IdentityTaken(kind, member_id, owner_id)
+    raise IdentityTaken(kind, member_id, owner_id, value)
 
 
 def profiles(session: Session, member_ids: Collection[int]) -> dict[int, Profile]:

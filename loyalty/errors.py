@@ -129,8 +129,8 @@ class UnknownMember(PersonError):
 class IdentityTaken(PersonError):
     """The identity belongs to another member; a merge proposal was noted in the same session."""
 
-    def __init__(self, kind: str, member_id: int, owner_id: int) -> None:
-        self.kind, self.member_id, self.owner_id = kind, member_id, owner_id
+    def __init__(self, kind: str, member_id: int, owner_id: int, value: str = "") -> None:
+        self.kind, self.member_id, self.owner_id, self.value = kind, member_id, owner_id, value
         super().__init__(f"this {kind} belongs to member {owner_id}, not {member_id}; decide the merge proposal")
 
 

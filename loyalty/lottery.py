@@ -82,6 +82,12 @@ def open_seed(session: Session, lottery_id: str, at: datetime) -> Seed:
     return Seed(lottery_id, row.seed_hash, None, row.committed_at, None)
 
 
+def committed(session: Session, lottery_id: str) -> str | None:
+    """The hash of the seed that binds the next draws, or none before the first commitment."""
+    row = _open(session, lottery_id)
+    return None if row is None else str(row.seed_hash)
+
+
 def reveal_seed(session: Session, lottery_id: str, at: datetime) -> Seed:
     """Show the seed of all draws so far, so that everybody can roll them again, and commit to a new one."""
     open_seed(session, lottery_id, at)

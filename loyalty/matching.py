@@ -96,7 +96,7 @@ def recognise(session: Session, sightings: Sequence[Sighting], at: datetime, mat
     found = [made.get(id, id) for id in found]
     for one, other, name, sighting in book.conflicts:
         _settle(session, (made.get(one, one), made.get(other, other), name, sighting), at, matching, programme)
-    _note_hints(session, [(made.get(id, id), hint, why) for id, hint, why in book.hints], at, matching)
+    note_hints(session, [(made.get(id, id), hint, why) for id, hint, why in book.hints], at, matching)
     if not book.conflicts:
         return found
     alive = follow(session, set(found))
@@ -115,14 +115,21 @@ def propose(session: Session, pairs: Iterable[tuple[int, int, Identity, str]], a
 
 def proposals(session: Session, limit: int = 100, after_id: int = 0) -> list[Proposal]:
     """Open proposals, oldest first, as the members are called today; pairs that became one meanwhile are left out."""
-    rows = session.execute(
-        select(_PROPOSALS).where(_PROPOSALS.c.state == "open", _PROPOSALS.c.id > after_id)
-        .order_by(_PROPOSALS.c.id).limit(limit)).all()
-    alive = follow(session, {id for row in rows for id in (row.member_id, row.other_id)})
-    return [
-        Proposal(row.id, alive[row.member_id], alive[row.other_id], row.kind, row.evidence, row.created_at, row.state)
-        for row in rows if alive[row.member_id] != alive[row.other_id]
-    ]
+    found: list[Proposal] = []
+    while len(found) < limit:
+        rows = session.execute(
+            select(_PROPOSALS).where(_PROPOSALS.c.state == "open", _PROPOSALS.c.id > after_id)
+            .order_by(_PROPOSALS.c.id).limit(limit)).all()
+        alive = follow(session, {id for row in rows for id in (row.member_id, row.other_id)})
+        found += [
+            Proposal(row.id, alive[row.member_id], alive[row.other_id], row.kind, row.evidence, row.created_at,
+                     row.state)
+            for row in rows if alive[row.member_id] != alive[row.other_id]
+        ]
+        if len(rows) < limit:
+            break
+        after_id = rows[-1].id
+    return found[:limit]
 
 
 def accept(session: Session, proposal_id: int, *, by: str, at: datetime, programme: Programme | None = None) -> Merged:
@@ -187,14 +194,17 @@ def _contradict(session: Session, one: int, other: int, single: Collection[str])
     return len(rows) > len({row.kind for row in rows})
 
 
-def _note_hints(session: Session, hints: Sequence[tuple[int, Identity, str]], at: datetime,
-                matching: Matching) -> None:
-    """Store what may be shared, and propose members that share it; a hint half the town shares proposes nobody."""
+def note_hints(session: Session, hints: Sequence[tuple[int, Identity, str]], at: datetime,
+               matching: Matching) -> None:
+    """Store what may be shared (a device, an address), and propose members that share it where its kind proposes.
+
+    A hint half the town shares proposes nobody.
+    """
+    write_rows(session, Hint, [{"kind": hint.kind, "value": hint.value, "member_id": id, "evidence": why,
+                                "created_at": at} for id, hint, why in hints])
     wanted = [(id, hint, why) for id, hint, why in hints if hint.kind in matching.proposed]
     if not wanted:
         return
-    write_rows(session, Hint, [{"kind": hint.kind, "value": hint.value, "member_id": id, "evidence": why,
-                                "created_at": at} for id, hint, why in wanted])
     sharing: dict[tuple[str, str], set[int]] = {}
     sides = {"kinds": sorted({hint.kind for _, hint, _ in wanted}),
              "values": sorted({hint.value for _, hint, _ in wanted})}
@@ -207,6 +217,12 @@ def _note_hints(session: Session, hints: Sequence[tuple[int, Identity, str]], at
         (id, other, hint, why) for id, hint, why in wanted
         if len(sharing.get(hint, ())) <= MOST_SHARING for other in sorted(sharing.get(hint, ())) if other != id
     ], at)
+
+
+def sharing(session: Session, hint: Identity) -> int:
+    """How many living members stand by this hint."""
+    rows = session.execute(_HINTS, {"kinds": [hint.kind], "values": [hint.value]})
+    return len(set(follow(session, {row.member_id for row in rows}).values()))
 
 
 MOST_SHARING = 5

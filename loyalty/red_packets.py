@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +14,7 @@ from loyalty.customers import identities_of
 from loyalty.programme import Programme
 from loyalty.reward_tables import RedPacket
 from loyalty.rewards import take_back
+from loyalty.storage import among
 from loyalty.tables import Redemption, table_of
 from loyalty.writing import insert_new
 
@@ -47,6 +49,23 @@ class Unpaid:
     amount_fen: int
     error: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet as it stands; `error` is the last thing that went wrong, `receipt` the platform's number of the payment.
+    """
+
+    id: int
+    bill: str
+    member_id: int
+    amount_fen: int
+    wish: str
+    state: str
+    tries: int
+    due_at: datetime
+    error: str
+    receipt: str
 
 
 def gives_red_packets(programme: Programme) -> bool:
@@ -114,6 +133,29 @@ def cancel_packet(session: Session, redemption_id: int, at: datetime) -> bool:
                                RedPacket.tries == 0)
         .values(state="cancelled", ended_at=at).returning(RedPacket.id)).first()
     return done is not None
+
+
+def listed(session: Session, states: Collection[str], limit: int = 100, after_id: int = 0) -> list[Packet]:
+    """Packets in these states, oldest first."""
+    p = RedPacket
+    rows = session.execute(
+        select(p.id, p.bill, p.member_id, p.amount_fen, p.wish, p.state, p.tries, p.due_at, p.error, p.receipt)
+        .where(among(p.state, states), p.id > after_id).order_by(p.id).limit(limit))
+    return [Packet(*row[:8], row.error or "", row.receipt or "") for row in rows]
+
+
+def in_hand(session: Session, packet_id: int) -> bool:
+    """Whether somebody has claimed it and it has not ended."""
+    return session.scalar(select(RedPacket.state).where(RedPacket.id == packet_id)) == "claimed"
+
+
+def put_off(session: Session, packet_id: int, error: str, due_at: datetime) -> None:
+    """It is not known whether it was paid: it stays claimed and comes again with the same bill, for as long as need be.
+
+    To give the points back now could pay twice.
+    """
+    session.execute(update(_PACKETS).where(RedPacket.id == packet_id, RedPacket.state == "claimed")
+                    .values(error=error, due_at=due_at))
 
 
 def unpaid(session: Session, since: datetime, limit: int = 1000) -> list[Unpaid]:

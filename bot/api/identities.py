@@ -13,6 +13,7 @@ from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.people import Kind, MemberRef, Value, member_of
 from bot.api.problems import Problem
 from loyalty import matching, merging, tags
+from loyalty.customers import Identity
 from loyalty.errors import NotMergeable, UnknownMember
 from loyalty.orders import Name, PlausibleMoment
 
@@ -97,7 +98,7 @@ class ProposalShown(Told):
     other_id: int
     kind: str
     evidence: str
-    created_at: datetime
+    at: datetime
     state: str
 
 
@@ -106,6 +107,20 @@ class ProposalsPage(Told):
 
     proposals: list[ProposalShown]
     next_cursor: str | None
+
+
+class MergesShown(Told):
+    """The merges a member took part in, newest first."""
+
+    merges: list[MergeShown]
+
+
+class HintsShown(Told):
+    """How many members share this now, the one it was told of included."""
+
+    member_id: int
+    kind: str
+    sharing: int
 
 
 class Decided(Told):
@@ -153,6 +168,19 @@ def unmerge(session: Session, call: Call[MergeAddress, Nothing, None]) -> tuple[
     return 200, MergeShown.model_validate(merging.unmerge(session, call.path.merge_id, key=call.key, at=call.at))
 
 
+def show_merges(session: Session, call: Call[MemberRef, Nothing, None]) -> tuple[int, Told]:
+    """The merges a member took part in."""
+    found = merging.merges_of(session, member_of(session, call.path))
+    return 200, MergesShown(merges=[MergeShown.model_validate(item) for item in found])
+
+
+def note_hint(session: Session, call: Call[MemberRef, Nothing, MemberRef]) -> tuple[int, Told]:
+    """Note what a person stands by and may share with others: a device, an address, a phone nobody checked."""
+    member_id, hint = member_of(session, call.path), Identity(call.body.kind, call.body.value)
+    matching.note_hints(session, [(member_id, hint, f"api {call.client}")], call.at, call.programme.matching)
+    return 200, HintsShown(member_id=member_id, kind=hint.kind, sharing=matching.sharing(session, hint))
+
+
 def show_proposals(session: Session, call: Call[Nothing, ProposalsQuery, None]) -> tuple[int, Told]:
     """Who may be one person and waits for somebody to decide."""
     page = call.query
@@ -188,6 +216,11 @@ ENDPOINTS = (
              body=TagsIn, part="value"),
     Endpoint("DELETE", f"{_TAGS}/{{tag}}", "members:write", "Take a tag off a member", remove_tag, TagsShown,
              params=TagAddress, part="value"),
+    Endpoint("POST", "/api/v1/members/{kind}/{value}/hints", "members:write",
+             "Note a device or address a person may share with others", note_hint, HintsShown, params=MemberRef,
+             body=MemberRef, part="value"),
+    Endpoint("GET", "/api/v1/members/{kind}/{value}/merges", "members:read", "The merges a member took part in",
+             show_merges, MergesShown, params=MemberRef, part="value"),
     Endpoint("POST", "/api/v1/merges", "members:write", "Make two members one", merge, MergeShown, body=MergeIn,
              part="other", parts={UnknownMember: "keep, other"}),
     Endpoint("POST", "/api/v1/merges/{merge_id}/undo", "members:write", "Take a merge back", unmerge, MergeShown,

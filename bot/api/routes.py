@@ -11,14 +11,19 @@ from functools import cache
 from aiohttp import web
 
 from bot.api import (
+    campaigns,
     coupons,
     events,
+    fraud,
+    handovers,
     identities,
+    lotteries,
     members,
     openapi,
     orders,
     plans,
     points,
+    privacy,
     redemptions,
     shipments,
     stored_value,
@@ -38,7 +43,8 @@ from loyalty.programme import Programme
 ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
     *redemptions.ENDPOINTS, *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS,
-    *webhooks.ENDPOINTS, *shipments.ENDPOINTS, *plans.ENDPOINTS,
+    *webhooks.ENDPOINTS, *shipments.ENDPOINTS, *plans.ENDPOINTS, *campaigns.ENDPOINTS, *lotteries.ENDPOINTS,
+    *handovers.ENDPOINTS, *fraud.ENDPOINTS, *privacy.ENDPOINTS,
 )
 REQUESTS_PER_S = 200
 

@@ -11,6 +11,12 @@ AREAS = {
     "plans": "paid plans that were bought or renewed",
     "tiers": "a member's tier, why they have it, and the way to the next",
     "events": "what members do beside buying",
+    "campaigns": "what each campaign gave, cost and brought",
+    "lotteries": "prizes and odds, draws and their proof",
+    "red_packets": "money to be paid to members",
+    "pools": "exchange codes of other shops",
+    "fraud": "what looks like abuse, and points held for review",
+    "privacy": "all that is kept of a person, and forgetting them",
     "webhooks": "where the service reports what happened",
 }
 SCOPES = tuple(f"{area}:{verb}" for area in AREAS for verb in ("read", "write"))

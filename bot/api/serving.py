@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -21,9 +22,11 @@ from bot.api.problems import Problem, database_away, of_refusal, of_validation
 from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
 from bot.api.writes import Answer, Write, again, answer_once, write_of
 from bot.database import Database, is_transient
-from loyalty.errors import AnswerErased, BadIdentity, KeyReused, LoyaltyError
+from loyalty.customers import Identity, profiles
+from loyalty.errors import AnswerErased, BadIdentity, IdentityTaken, KeyReused, LoyaltyError
 from loyalty.handover import Links
 from loyalty.identities import Identifier
+from loyalty.matching import propose
 from loyalty.programme import Programme
 
 log = structlog.get_logger("api")
@@ -98,8 +101,18 @@ class Api:
             raise of_refusal(error, "Idempotency-Key" if own else endpoint.part_of(error)) from error
         except AnswerErased as error:
             raise of_refusal(error, "Idempotency-Key") from error
+        except IdentityTaken as error:
+            await _in_thread(partial(self._propose, error, client, call.at))
+            raise of_refusal(error, endpoint.part_of(error)) from error
         except LoyaltyError as error:
             raise of_refusal(error, endpoint.part_of(error)) from error
+
+    def _propose(self, error: IdentityTaken, client: str, at: datetime) -> None:
+        """Keep who may be one person: the proposal noted with the refusal went with its transaction."""
+        with self.database.transaction() as session:
+            pair = (error.member_id, error.owner_id)
+            if len(profiles(session, pair)) == len(pair):
+                propose(session, [(*pair, Identity(error.kind, error.value), f"api {client}")], at)
 
     def _transact(self, endpoint: Endpoint, call: Call[Any, Any, Any], write: Write) -> Answer:
         def work(session: Session) -> tuple[int, dict[str, Any]]:
