@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,28 @@ class Database:
         engine = self.engine.execution_options(reading=True)
         with Session(engine, autoflush=False) as session:
             yield session
+
+    def call(self, statement: str, parameters: Sequence[Any]) -> Any:
+        """The one row of a driver's statement that commits by itself: one round trip instead of three.
+
+        For PostgreSQL; raises SQLAlchemy's errors.
+        """
+        dialect = self.engine.dialect
+        proxied = self.engine.raw_connection()
+        driver: Any = proxied.driver_connection
+        try:
+            driver.autocommit = True
+            row = driver.execute(statement, parameters).fetchone()
+            driver.autocommit = False
+            return row
+        except dialect.loaded_dbapi.Error as error:
+            gone = dialect.is_disconnect(error, driver, None)
+            proxied.invalidate(error)
+            raise DBAPIError.instance(
+                statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect, connection_invalidated=gone
+            ) from error
+        finally:
+            proxied.close()
 
     def dispose(self) -> None:
         """Close every pooled connection."""

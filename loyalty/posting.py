@@ -317,18 +317,27 @@ def post_one(session: Session, movement: Movement, at: datetime) -> Posted | Non
     """A simple movement in one round trip where the database can; none where the planner must decide."""
     if not movement.is_simple or session.get_bind().dialect.name != "postgresql" or at.tzinfo is None:
         return None
-    body, debit, credit = movement.body, movement.debit, movement.credit
-    id, verdict, first_body, reach = driver_row(session, CALL_POST_ONE, (
-        movement.key, body, debit.owner, debit.kind, credit.owner, credit.kind, debit.asset, movement.amount,
-        movement.reason, movement.ref, at, movement.expires_at, movement.available_from, movement.until,
-    ))
+    return posted_by(movement, driver_row(session, CALL_POST_ONE, cells_of(movement, at)))
+
+
+def cells_of(movement: Movement, at: datetime) -> tuple[Any, ...]:
+    """The parameters of CALL_POST_ONE for a simple movement."""
+    debit, credit = movement.debit, movement.credit
+    return (movement.key, movement.body, debit.owner, debit.kind, credit.owner, credit.kind, debit.asset,
+            movement.amount, movement.reason, movement.ref, at, movement.expires_at, movement.available_from,
+            movement.until)
+
+
+def posted_by(movement: Movement, row: Any) -> Posted | None:
+    """The answer in the row of CALL_POST_ONE; none where the planner must decide: then nothing moved."""
+    id, verdict, first_body, reach = row
     match verdict:
         case "planner":
             return None
         case "short":
             return Posted(0, movement.key, movement.amount, False, NotEnough(movement.amount - reach, reach))
-        case "known" if first_body != body:
-            return Posted(0, movement.key, movement.amount, False, KeyReused(movement.key, first_body, body))
+        case "known" if first_body != movement.body:
+            return Posted(0, movement.key, movement.amount, False, KeyReused(movement.key, first_body, movement.body))
         case _:
             return Posted(id, movement.key, movement.amount, verdict == "new")
 
