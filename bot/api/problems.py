@@ -19,7 +19,8 @@ MENDS = {
     "json_invalid": "send one JSON object in UTF-8",
 }
 
-CONFLICTS = {"KeyReused", "CodeUsed", "HoldClosed", "IdentityTaken", "NotMergeable", "ActivityDecided", "AnswerErased"}
+CONFLICTS = {"KeyReused", "CodeUsed", "HoldClosed", "IdentityTaken", "NotMergeable", "ActivityDecided", "AnswerErased",
+             "FindingDecided"}
 """The request is right, the state of things is against it, and will not change by itself."""
 
 

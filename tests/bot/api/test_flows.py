@@ -37,12 +37,13 @@ HOME = "/api/v1/members/taobao/qinghe-fan"
 Send = Callable[..., Awaitable[Any]]
 
 
-def play(database: Database, scene: Callable[[Send], Awaitable[None]], secret: str = "") -> None:
+def play(database: Database, scene: Callable[[Send], Awaitable[None]], secret: str = "",
+         programme: Programme = PROGRAMME) -> None:
     """Run a scene; `send` gives the answer's body and checks its status."""
 
     async def with_server() -> None:
         app = web.Application()
-        add_routes(app, database, lambda: PROGRAMME, {"shop": "key"}, lambda: NOON, identity_secret=secret)
+        add_routes(app, database, lambda: programme, {"shop": "key"}, lambda: NOON, identity_secret=secret)
         async with TestClient(TestServer(app)) as client:
             number = 0
 
