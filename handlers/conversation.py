@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import clarify, consent, phrases, registry, service_phrases, undo, unread
-from handlers.talk.answers import is_answer, is_courtesy
+from handlers import clarify, consent, others, phrases, registry, service_phrases, stored_value, undo, unread
+from handlers.talk.answers import is_answer, is_courtesy, is_greeting, puts_off
 from handlers.talk.messages import TEXTUAL
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
 HINT_AGAIN: Final = timedelta(hours=6)
+GREET_AGAIN: Final = timedelta(minutes=30)
 UNDER: Final = "under"
 """Where a dialog that was opened on top of another keeps that one."""
 SECOND_SURE: Final = 0.7
 """A second scenario in one message is answered only when it is this sure: two answers to one question annoy."""
+
+_CONCERNS_US: Final = re.compile(
+    r"你们|[我那这]个|我[那这]|小程序|系统|网页|链接|页面|登[录陆]|打不开|进不去|弄|申请|找谁|客服|[二验兑换取]码|[^说]没到"
+)
+"""Small talk is left alone once the hint was given; what seems to be about the brand is not."""
 
 
 def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
@@ -25,6 +32,8 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
     ]
     found = service_phrases.settle(turn, phrases.settle(_as_if_fresh(turn), found))
+    if stored_value.LATELY in hushed and not _is_asked(turn) and stored_value.goes_on(turn, found):
+        found = ["stored_value"]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
@@ -36,6 +45,9 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         yield Silent("a person has taken over here")
     elif urgent:
         yield from _urgent(turn, urgent, found)
+    elif others.asks(turn.text, found):
+        aside = others.decline(turn)
+        yield from _on_top(turn, [aside], turn.dialog) if turn.dialog is not None and _is_asked(turn) else aside
     elif _is_unread(turn):
         yield from unread.respond(turn, hushed)
     elif turn.is_automatic and turn.dialog is not None:
@@ -54,6 +66,11 @@ def _as_if_fresh(turn: Turn) -> Turn:
     step = registry.STEPS.get(turn.dialog.step) if turn.dialog is not None else None
     is_over = turn.dialog is not None and turn.dialog.expires_at <= turn.now
     return replace(turn, dialog=None) if is_over or (step is not None and step.lingers) else turn
+
+
+def _is_asked(turn: Turn) -> bool:
+    """Whether something is open here that waits for an answer."""
+    return _as_if_fresh(turn).dialog is not None
 
 
 def _takes(turn: Turn) -> bool:
@@ -106,6 +123,12 @@ def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
     elif step is None:
         yield Close()
         yield from _fresh(turn, found, hushed)
+    elif turn.is_early and step.recall is not None:
+        yield Ask(dialog.step, dialog.state)
+        yield from step.recall(turn)
+    elif puts_off(turn.text) and not step.lingers:
+        yield Ask(dialog.step, dialog.state)
+        yield Say(turn.reply("take_your_time"))
     elif step.is_about(turn) or (not step.lingers and not set(found) - step.scenarios):
         waits = dialog.state.get(UNDER)
         under = OpenDialog(waits["step"], waits["state"], turn.now) if waits else None
@@ -156,13 +179,19 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
     elif found:
         for scenario in _in_order(found):
             yield from registry.scene_of(turn, scenario)
-    elif turn.is_automatic and is_answer(turn.text):
+    elif turn.is_automatic and (is_answer(turn.text) or puts_off(turn.text)):
         yield Silent("an answer, and nothing was asked")
     elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
         yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
     elif turn.is_automatic and not is_courtesy(turn.text) and "hint" not in hushed:
         yield Hush("hint", turn.now + HINT_AGAIN)
+        yield Hush("greeting", turn.now + GREET_AGAIN)
         yield Say(turn.reply("hint"))
+    elif turn.is_automatic and is_greeting(turn.text) and "greeting" not in hushed:
+        yield Hush("greeting", turn.now + GREET_AGAIN)
+        yield Say(turn.reply("hint"))
+    elif turn.is_automatic and (turn.verdict.near or _CONCERNS_US.search(turn.text)):
+        yield Say(turn.reply("unclear"))
     else:
         yield Silent("unsure: keeps still in a group" if turn.verdict.unsure else "no scenario")
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from handlers import others
 from handlers.talk.answers import is_answer
 from handlers.talk.turn import Turn
 from handlers.talk.windows import Window
@@ -26,7 +27,7 @@ class Parted(NamedTuple):
 def concerns_self(turn: Turn) -> bool:
     """Whether a group message asks something private. A bare yes or a number answers nothing here or elsewhere."""
     found = {scored.id for scored in turn.verdict.scenarios}
-    if turn.message.channel != "group" or not found & PRIVATE or found & URGENT:
+    if turn.message.channel != "group" or not found & PRIVATE or found & URGENT or others.asks(turn.text, found):
         return False
     return not is_answer(turn.text)
 

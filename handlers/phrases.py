@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handlers import history, joining, knowledge, redemption
+from handlers import history, joining, knowledge, points, redemption, reward_words
 from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
@@ -52,6 +52,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
             found = ["points_redeem"]
         if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
             found = ["points_redeem"]
+    if found == ["points_redeem"] and points.asks_worth(turn.text) and not reward_words.names_reward(turn):
+        return ["points_rules"]
     if found == ["promotion_query"] and turn.brand.programme.plans and _PLANS.search(turn.text):
         return ["membership"]
     goods = "product_question" in found and knowledge.products_named(turn.text, turn.brand.programme)
@@ -61,7 +63,7 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         return ["points_redeem"]
     if set(found) <= _NEAR and turn.dialog is None and redemption.asks_again(turn.text):
         return ["points_redeem"] if turn.facts.redemptions(turn.member_id) else found
-    if set(found) <= _NEAR and turn.dialog is None and redemption.speaks_of_reward(turn):
+    if set(found) <= _NEAR and turn.dialog is None and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     return found
 

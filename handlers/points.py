@@ -26,6 +26,9 @@ _WORTH: Final = re.compile(
     r"(?:抵|值|顶|等于|相当于|折|换算|兑换比例|抵现|值钱).{0,6}(?:多少|几|钱|块|元|不)|(?:多少|几)(?:钱|块|元)|"
     r"比例|值钱"
 )
+_OFFSETS: Final = re.compile(
+    r"积?分.{0,6}(?:抵(?!达)|当钱|当现金|代替现金|付款|支付|折现|变现|提现)|(?:抵|当)(?:现|钱|扣).{0,4}积?分"
+)
 _EARNING: Final = re.compile(
     r"怎么(?:攒|赚|得|积|获)|怎样|如何|攒|赚|送(?:多少|几|不|分|积)|给(?:多少|几|不|分|积)|几(?:块|元)|算|双倍|"
     r"加倍|翻|途径|办法"
@@ -49,6 +52,11 @@ def tell(turn: Turn) -> Scene:
         return
     why = f"客户问了自己的{turn.brand.programme.points_name}, 数字只可私聊告知"
     yield Prompt("points_query", why, turn.reply("points_prepared", answer=text), private=True)
+
+
+def asks_worth(text: str) -> bool:
+    """Whether a message asks to pay with points instead of exchanging them: 能拿积分抵吗."""
+    return bool(_OFFSETS.search(text))
 
 
 def describe(turn: Turn) -> str:
@@ -89,7 +97,7 @@ def rules(turn: Turn) -> Scene:
     text = turn.text
     if _LAPSES.search(text) or re.search(r"多久|清", text):
         yield Say(turn.reply("points_rules_expiry", expiry=_expiry(turn)))
-    elif _WORTH.search(text) or re.search(r"有什么用|有啥用|咩用|干什么用|能干", text):
+    elif _WORTH.search(text) or asks_worth(text) or re.search(r"有什么用|有啥用|咩用|干什么用|能干", text):
         yield Say(turn.reply("points_rules_worth", examples=_worth(turn)))
     elif re.search(r"签到|打卡", text):
         behaviours = [each for each in _behaviours(turn) if each["kind"] == "check_in"]

@@ -10,28 +10,35 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy.orm import Session
 
-from handlers import contacts, elsewhere, recalls, registry, supplies, unread
+from handlers import contacts, elsewhere, recalls, registry, supplies
 from handlers.brand import Brand
-from handlers.conversation import is_order, respond
+from handlers.conversation import respond
 from handlers.facts import Facts
 from handlers.followup import entries, sop
 from handlers.followup.sop import FollowUps
 from handlers.stage import Stage
 from handlers.talk import bursts, corrections, effects, inbox
-from handlers.talk.answers import Answer, is_answer, is_courtesy, read_answer
 from handlers.talk.bursts import Burst
-from handlers.talk.dialogs import Place, could_read, end_pause, read_dialogs, read_pauses
+from handlers.talk.dialogs import Place, end_pause, read_dialogs, read_pauses
 from handlers.talk.inbox import Claimed
-from handlers.talk.messages import AUTOMATIC_CHANNELS, CUSTOMER_CHANNELS, TEXTUAL, Incoming
+from handlers.talk.messages import AUTOMATIC_CHANNELS, Incoming
 from handlers.talk.outbox import Outgoing
 from handlers.talk.turn import OpenDialog, Turn
 from handlers.talk.windows import Windows
+from handlers.utterances import (
+    NOTHING,
+    Talk,
+    apart,
+    is_early,
+    is_from_customer,
+    leave_unfinished,
+    stands_for_itself,
+    understand,
+)
 from intents.classifier import PRIVATE_CHATS, Verdict
 from intents.text import simplified
 from loyalty import customers
 
-NOTHING = Verdict(scenarios=(), unsure=False, reasons=(), near=(), model="", degraded=False)
-MAX_TEXT_CHARS = 4000
 MOST_UNSETTLED = 16
 """So many messages of one batch may wait for a second opinion; the others are handled as they were understood."""
 LEASED = "waits for a second opinion"
@@ -83,17 +90,15 @@ def react(
     members = customers.resolve(session, _identities([item.message for item in claimed]), now)
     everybody = set(members.values())
     dialogs = read_dialogs(session, everybody) if everybody else {}
-    talk = _Talk(members, dialogs, now)
-    early = {
-        item.message.key for item in claimed if _is_early(session, talk.dialog_of(item.message), item, brand)
-    }
+    talk = Talk(members, dialogs, now)
+    early = {item.message.key for item in claimed if is_early(session, talk.dialog_of(item.message), item, brand)}
     talk = talk._replace(early=frozenset(early))
     unsaid = recalls.taken_back(claimed)
     read = bursts.join([item for item in claimed if item not in unsaid], talk.stands_alone, brand.dialog.burst)
-    read = [part for burst in read for part in _apart(burst, brand)]
+    read = [part for burst in read for part in apart(burst, brand)]
     given = verdicts or {}
-    verdicts = {**_understand([burst.message for burst in read if burst.message.key not in given], brand), **given}
-    read, not_before = _leave_unfinished(session, read, verdicts, talk, brand)
+    verdicts = {**understand([burst.message for burst in read if burst.message.key not in given], brand), **given}
+    read, not_before = leave_unfinished(session, read, verdicts, talk, brand)
     unsettled: list[Unsettled] = []
     if lease is not None:
         read, unsettled = _leave_unsettled(session, read, verdicts, given, talk, now + lease)
@@ -103,7 +108,7 @@ def react(
         message = burst.message
         member_id = members.get((message.identity, message.sender))
         verdict = verdicts.get(message.key, NOTHING)
-        if _is_from_customer(message) and member_id is not None:
+        if is_from_customer(message) and member_id is not None:
             verdict = _settled(stage, message, member_id, verdict, brand)
             decision, why = _hear(stage, burst, member_id, verdict, brand)
         else:
@@ -125,79 +130,12 @@ def react(
     return Reaction(decided, not_before, tuple(unsettled), degraded)
 
 
-class _Talk(NamedTuple):
-    """Who has been asked something where, as far as joining messages goes."""
-
-    members: Mapping[tuple[str, str], int]
-    dialogs: Mapping[Place, OpenDialog]
-    now: datetime
-    early: frozenset[str] = frozenset()
-
-    def dialog_of(self, message: Incoming) -> OpenDialog | None:
-        member_id = self.members.get((message.identity, message.sender))
-        dialog = None if member_id is None else self.dialogs.get((member_id, message.chat))
-        return dialog if dialog is not None and dialog.expires_at > self.now else None
-
-    def is_asked(self, message: Incoming) -> bool:
-        return self.dialog_of(message) is not None
-
-    def stands_alone(self, message: Incoming) -> bool:
-        """An answer to what was asked is one by itself; what was not asked yet cannot be answered."""
-        return self.is_asked(message) and _stands_for_itself(message.text) and message.key not in self.early
-
-
-def _stands_for_itself(text: str) -> bool:
-    return is_answer(text) or is_courtesy(text)
-
-
-def _is_behind_wish(earlier: Sequence[Burst], burst: Burst) -> bool:
-    same = [one for one in earlier if one.message.sender == burst.message.sender]
-    is_yes = read_answer(burst.message.text) is Answer.YES
-    return is_yes and bool(same) and same[-1].message.chat == burst.message.chat
-
-
-def _apart(burst: Burst, brand: Brand) -> list[Burst]:
-    """A yes right behind a clear wish answers what the wish leads to, however little of it could be read yet."""
-    end = len(burst.parts)
-    while end > 1 and read_answer(burst.parts[end - 1].message.text) is Answer.YES:
-        end -= 1
-    if end == len(burst.parts):
-        return [burst]
-    wish = bursts.of(burst.parts[:end])
-    is_clear = bool(_understand([wish.message], brand).get(wish.message.key, NOTHING).scenarios)
-    return [wish, bursts.of(burst.parts[end:])] if is_clear else [burst]
-
-
-def _leave_unfinished(
-    session: Session, read: list[Burst], verdicts: Mapping[str, Verdict], talk: _Talk, brand: Brand
-) -> tuple[list[Burst], datetime | None]:
-    """Leave what may be the beginning of more, where it is the last its sender has said."""
-    last = {burst.message.sender: place for place, burst in enumerate(read)}
-    left: dict[int, datetime] = {}
-    for place in last.values():
-        burst = read[place]
-        message, verdict = burst.message, verdicts.get(burst.message.key, NOTHING)
-        if not bursts.may_go_on(burst, brand.dialog.burst) or talk.stands_alone(burst.newest.message):
-            continue
-        is_command = _stands_for_itself(message.text) or is_order(message.text)
-        is_clear = bool(verdict.scenarios) or talk.is_asked(message) or is_command
-        if message.key in talk.early or _is_behind_wish(read[:place], burst):
-            is_clear = False
-        until = bursts.wait_until(burst, brand.dialog.burst, is_clear, talk.now)
-        if until is not None:
-            left[place] = until
-            inbox.wait_for_more(session, [part.id for part in burst.parts], until)
-    if not left:
-        return read, None
-    return [burst for place, burst in enumerate(read) if place not in left], min(left.values())
-
-
 def _leave_unsettled(
     session: Session,
     read: list[Burst],
     verdicts: Mapping[str, Verdict],
     given: Mapping[str, Verdict],
-    talk: _Talk,
+    talk: Talk,
     until: datetime,
 ) -> tuple[list[Burst], list[Unsettled]]:
     """Lease the unsure messages of private chats, and leave whatever their senders said after them."""
@@ -223,11 +161,11 @@ def _leave_unsettled(
     return kept, unsettled
 
 
-def _may_ask(burst: Burst, talk: _Talk) -> bool:
+def _may_ask(burst: Burst, talk: Talk) -> bool:
     message = burst.message
-    is_private = message.channel in PRIVATE_CHATS and _is_from_customer(message)
+    is_private = message.channel in PRIVATE_CHATS and is_from_customer(message)
     is_first_time = all(part.is_fresh for part in burst.parts) and not message.data.get("stale")
-    return is_private and is_first_time and not talk.is_asked(message) and not _stands_for_itself(message.text)
+    return is_private and is_first_time and not talk.is_asked(message) and not stands_for_itself(message.text)
 
 
 def _set_stage(
@@ -263,7 +201,7 @@ def _settled(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, 
 
 
 def _identities(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
-    found = {(m.identity, m.sender) for m in messages if _is_from_customer(m) or m.channel == "contact"}
+    found = {(m.identity, m.sender) for m in messages if is_from_customer(m) or m.channel == "contact"}
     found |= {
         ("external_userid", m.data["to"]) for m in messages if m.channel == "kf" and m.is_staff and "to" in m.data
     }
@@ -271,25 +209,8 @@ def _identities(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
     return {(kind, value) for kind, value in found if value and kind in {"external_userid", "openid"}}
 
 
-def _is_from_customer(message: Incoming) -> bool:
-    return message.channel in CUSTOMER_CHANNELS and not message.is_staff
-
-
-def _is_heard(message: Incoming) -> bool:
-    is_said = message.kind in TEXTUAL and bool(message.text.strip()) and not unread.is_placeholder(message.text)
-    return is_said and _is_from_customer(message)
-
-
 def _customer_of(message: Incoming) -> str:
     return message.chat.partition("|")[2]
-
-
-def _understand(messages: Sequence[Incoming], brand: Brand) -> dict[str, Verdict]:
-    heard = [message for message in messages if _is_heard(message)]
-    if not heard:
-        return {}
-    found = brand.understanding.classify([m.text[:MAX_TEXT_CHARS] for m in heard], [m.channel for m in heard])
-    return {message.key: verdict for message, verdict in zip(heard, found, strict=True)}
 
 
 def _hear(stage: Stage, burst: Burst, member_id: int, verdict: Verdict, brand: Brand) -> tuple[str, str]:
@@ -303,7 +224,7 @@ def _hear(stage: Stage, burst: Burst, member_id: int, verdict: Verdict, brand: B
     text, received_at = simplified(message.text.strip()), burst.newest.received_at
     turn = Turn(message, member_id, verdict, brand, stage.facts, stage.now, None, text, received_at)
     dialog = stage.dialogs.get((member_id, message.chat))
-    turn = replace(turn, is_early=_is_early(stage.session, dialog, burst.parts[0], brand))
+    turn = replace(turn, is_early=is_early(stage.session, dialog, burst.parts[0], brand))
     decided = _answer_alone(stage, turn) or _play(stage, turn)
     for scored in verdict.scenarios:
         if scored.id not in registry.SCENARIOS:
@@ -336,14 +257,6 @@ def _answer_alone(stage: Stage, turn: Turn) -> tuple[str, str] | None:
     if parted.rest is not None:
         why += "; " + _play(stage, parted.rest)[1]
     return decision, why
-
-
-def _is_early(session: Session, dialog: OpenDialog | None, item: Claimed, brand: Brand) -> bool:
-    """Whether a typed yes was on its way before what it seems to answer could be read."""
-    message = item.message
-    if dialog is None or not bursts.is_typed(message) or read_answer(message.text) is not Answer.YES:
-        return False
-    return not could_read(session, dialog, item.received_at, brand.dialog.burst)
 
 
 def _hear_event(stage: Stage, message: Incoming, member_id: int) -> tuple[str, str]:

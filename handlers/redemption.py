@@ -36,7 +36,6 @@ _OTHERS: Final = re.compile(
     r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步|"
     r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥)|商城"
 )
-_SHORT_WISH: Final = re.compile(r"(?:那|就|我|要|想|帮|给)*[换兑](?!货|成).{1,8}$")
 _AGAIN: Final = re.compile(
     r"(?:那|就|给我)?(?:同样|一样)?的?(?:再|多)(?:来|换|兑|要|加)(?:一|两|俩|三|\d)?(?:个|份|张|杯|瓶)?(?:同样的|"
     r"一样的)?$"
@@ -152,7 +151,7 @@ def confirm(turn: Turn) -> Scene:
     elif changed and not (len(changed[0]) == 1 and particulars.asks(turn.text)):
         yield from _offer(turn, *changed, state.get("shown", ()))
     elif reward.way == "ship" and is_address(turn.text):
-        address = _TO.sub("", turn.text).strip(" ,，。:：")
+        address = _TO.sub("", turn.message.text.strip()).strip(" ,，。:：")
         yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
     elif particulars.asks(turn.text):
         yield from particulars.tell(turn, changed[0][0] if changed else reward)
@@ -169,6 +168,8 @@ def is_about(turn: Turn) -> bool:
     """Whether a message in an open dialog speaks of its subject: an answer, a place in the list, a reward."""
     text, state = turn.text, turn.dialog.state if turn.dialog else {}
     if read_answer(text) is not Answer.NEITHER or read_number(text) is not None or asks_odd_quantity(text):
+        return True
+    if "reward" in state and re.fullmatch(r"(?:能|可以|那|要)?[换兑][^货退]{0,3}", text):
         return True
     if is_odd_quantity(text) or _wants_back(text) or ("reward" in state and is_address(text)):
         return True
@@ -211,28 +212,6 @@ def show(turn: Turn) -> Scene:
         yield from joining.invite(turn, turn.text)
 
 
-def speaks_of_reward(turn: Turn) -> bool:
-    """Whether words the classifier takes for something else name a reward to be had for points."""
-    text, programme = turn.text, turn.brand.programme
-    known = [offer.reward for offer in turn.facts.offers()]
-    products = {word for product in programme.products for word in (product.name, *product.aliases)}
-    if re.search(r"取消|撤|退|不要|别|不换", text):
-        return False
-    # Goods of the brand may be rewards too: a short 换燕麦奶 means the reward where it can be had.
-    affordable = {offer.reward.id for offer in offers.affordable(turn)} if _SHORT_WISH.match(text) else set()
-    named = [
-        one
-        for one in catalogue.named_in(text, known)
-        if one.id in affordable or not _is_product(text, one, products)
-    ]
-    wants = bool(re.search(r"[换兑]", text)) and not _CONDITIONAL.search(text.rstrip("吗么?？"))
-    if named and (wants or particulars.asks_restock(text)):
-        return True
-    if wants and catalogue.superlative(text, turn.facts.offers()) is not None:
-        return True
-    return bool(named or _sounds_like_one(text, known)) and len(catalogue.asked_for(text)) >= len(text) - 2
-
-
 def asks_again(text: str) -> bool:
     """Whether a message wants more of what was just exchanged."""
     return bool(_AGAIN.match(text.strip("!！。~吧呀啊 ")))
@@ -243,16 +222,6 @@ def _latest(turn: Turn) -> Reward | None:
     latest = turn.facts.redemptions(turn.member_id)[:1]
     ids = {entry.reward_id for entry in latest if turn.now - entry.at < timedelta(hours=1)}
     return next((offer.reward for offer in turn.facts.offers() if offer.reward.id in ids), None)
-
-
-def _sounds_like_one(text: str, rewards: Sequence[Reward]) -> bool:
-    offered = [Offer(reward, reward.stock) for reward in rewards]
-    return 3 <= len(text) <= 16 and " " not in text[:2] and len(catalogue.find(text, offered)) == 1
-
-
-def _is_product(text: str, reward: Reward, products: set[str]) -> bool:
-    said = [word for word in (reward.name, *reward.aliases) if word in text]
-    return bool(said) and all(word in products for word in said)
 
 
 def _found(turn: Turn, shown: Sequence[str] = ()) -> list[Reward]:

@@ -16,6 +16,8 @@ from handlers.talk.turn import Ask, Close, Prompt, Say, Scene, Turn, Write
 KIND: Final = "return"
 TITLE: Final = "退换货"
 SHOWN: Final = 5
+MOST_QUESTIONS: Final = 3
+"""Of what a customer asks on the way, the last go along to the rep."""
 RESUME_WITHIN: Final = timedelta(days=7)
 _DEFECT: Final = re.compile(
     r"碎|破|坏|裂|漏|洒|瘪|凹|变形|错发|发错|少发|少了|少一|漏发|缺|异味|怪味|馊|霉|虫|过期|临期|脏|划痕|磕|胀|化了|没反应|故障|不能用|"
@@ -43,6 +45,9 @@ _WISHES: Final = {
     "退货退款": r"退货|退款|退钱|退掉|能退|想退|要退|退吧|退了|给退|可以退|^退$|退(?=[吗不嘛么])|还是退|怎么退|赔|退一",
 }
 _TAKE_BACK: Final = re.compile(r"不是(?:这|那)|选错|说错|搞错|^不对")
+_ASKS: Final = re.compile(
+    r"[?？]|[吗么嘛呢]$|谁|多少|几[天号个点]|怎么(?!都|也)|咋|多久|什么时候|哪[里儿个天]|能不能|可不可以|要不要|是不是|会不会|有没有|行不行"
+)
 _LATER: Final = re.compile(r"等(?:我|一)*(?:下|会|等)|稍后|稍等|一会儿?|晚点|晚上|回家|回头|待会|马上|到家")
 
 
@@ -78,7 +83,13 @@ def collect(turn: Turn) -> Scene:
         yield Say(turn.reply("return_dropped"))
     else:
         found = _read(turn, state)
-        yield from _go_on(turn, found, is_stuck=found == state)
+        if found == state and _asks(turn.text):
+            asked = [*state.get("questions", ()), turn.text[:60]][-MOST_QUESTIONS:]
+            yield Ask("return", state | {"questions": asked})
+            yield Say(turn.reply("return_question"))
+            yield from remind(turn)
+        else:
+            yield from _go_on(turn, found, is_stuck=found == state)
 
 
 def after(turn: Turn) -> Scene:
@@ -145,6 +156,7 @@ def rows_of(state: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     rows += [("诉求", str(state["wish"]))] if state.get("wish") else []
     rows += [("原因", str(state["reason"]))] if state.get("reason") else []
     photos = len(state.get("photos", ()))
+    rows += [("客户还问", "; ".join(state["questions"]))] if state.get("questions") else []
     rows.append(("照片", f"{photos} 张, 在聊天里" if photos else "没有"))
     return tuple((str(name), str(value)) for name, value in rows)
 
@@ -211,13 +223,11 @@ def _withdraw(turn: Turn, case_id: int, state: dict[str, Any]) -> Scene:
 def _put(
     turn: Turn, state: str, facts: dict[str, Any], case_id: int | None, session: Session, key: str
 ) -> cases.Case:  # fmt: skip
-    return cases.put(
-        session, f"{KIND}:{key}", KIND, turn.member_id, turn.message.chat, state, facts, turn.now, case_id
-    )
+    return cases.put(session, f"{KIND}:{key}", KIND, turn.member_id, turn.message.chat, state, facts, turn.now, case_id)
 
 
 def _facts(state: dict[str, Any]) -> dict[str, Any]:
-    kept = ("order", "order_said", "wish", "reason", "photos", "no_photo")
+    kept = ("order", "order_said", "wish", "reason", "photos", "no_photo", "questions")
     return {name: state[name] for name in kept if state.get(name)}
 
 
@@ -270,7 +280,7 @@ def _read(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
         rows = [list(row) for row in logistics.rows_of(order, turn)]
         found |= {"order": {"id": order.id, "title": logistics.title_of(order, turn), "rows": rows}}
         found.pop("order_said", None)
-    elif needs == "order" and _is_words(text) and (not known or _NONE_OF_THEM.search(text)):
+    elif needs == "order" and _is_words(text) and not _asks(text) and (not known or _NONE_OF_THEM.search(text)):
         found["order_said"] = text[:100]
     wish = _read_wish(text)
     if wish and not _TAKE_BACK.search(text):
@@ -278,7 +288,7 @@ def _read(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
     if _DEFECT.search(text) or _UNWANTED.search(text):
         if not _TAKE_BACK.search(text) or needs == "reason":
             found["reason"] = text[:200]
-    elif needs == "reason" and _is_words(text) and not wish and order is None and not _NO_PHOTO.search(text):
+    elif needs == "reason" and _is_words(text) and not (_asks(text) or wish or order or _NO_PHOTO.search(text)):
         found["reason"] = text[:200]
     if needs == "photo" and _NO_PHOTO.search(text):
         found["no_photo"] = True
@@ -289,6 +299,11 @@ def _read(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
 
 def _is_words(text: str) -> bool:
     return len(text) >= 2 and not is_courtesy(text) and read_answer(text) is Answer.NEITHER
+
+
+def _asks(text: str) -> bool:
+    """Whether words ask something; they are then no order's name and no reason."""
+    return bool(_ASKS.search(text)) and not _DEFECT.search(text)
 
 
 def _prepare(turn: Turn) -> Scene:

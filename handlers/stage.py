@@ -15,7 +15,7 @@ from handlers.facts import Facts
 from handlers.followup.caps import Decision
 from handlers.followup.sop import FollowUps, Occasion, stop_runs
 from handlers.talk import effects, outbox
-from handlers.talk.dialogs import Place, write_dialogs, write_pauses
+from handlers.talk.dialogs import QUESTION, Place, write_dialogs, write_pauses
 from handlers.talk.outbox import Outgoing
 from handlers.talk.tables import VerdictRow
 from handlers.talk.turn import (
@@ -131,7 +131,11 @@ class Stage:
         place = (turn.member_id, turn.message.chat)
         match step:
             case Ask():
-                self._set_dialog(place, OpenDialog(step.step, step.state, self.now + turn.brand.dialog.silence))
+                # What is asked once more, with the same memory, was asked when it was asked first.
+                heard_at = turn.received_at or self.now
+                asked = {"at": self.now.isoformat(), "heard_at": heard_at.isoformat(), "by": turn.message.key}
+                state = {QUESTION: asked} | step.state
+                self._set_dialog(place, OpenDialog(step.step, state, self.now + turn.brand.dialog.silence))
             case Close():
                 self._set_dialog(place, None)
             case Redeem():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
+from handlers import knowledge
 from handlers.offers import yuan
 from handlers.talk.answers import NUMBER_LETTERS, to_number
-from handlers.talk.turn import Prompt, Say, Scene, Turn
+from handlers.talk.turn import Hush, Prompt, Say, Scene, Turn
 
 _TOP_UP: Final = re.compile(r"充|冲|存|续卡|送多少|赠送|赠金|档|活动|优惠|返")
 _USE: Final = re.compile(
@@ -19,6 +21,14 @@ _STAFF: Final = re.compile(
     r"查不到|挂失"
 )
 _BALANCE: Final = re.compile(r"还有|还剩|剩多少|多少钱|余额|查")
+_GOES_ON: Final = re.compile(
+    r"退|提现|取出来|转|过期|有效期|期限|怎么用|咋用|哪里用|哪用|用不完|怎么[充冲]|送多少|发票|明细|密码"
+)
+_OTHER_THING: Final = re.compile(r"积分|券|货|单|件|快递|会员|年卡|换|兑|预约|课|群")
+_NEAR: Final = frozenset({"return_exchange", "points_rules", "product_question", "promotion_query", "order_logistics"})
+"""What words about money that is not named are easily taken for."""
+LATELY: Final = "stored_value"
+"""The topic that stands for: money on the card was spoken of a moment ago."""
 _AMOUNT: Final = re.compile(rf"(?:充|冲|存|充值|充个|冲个|续)\D{{0,2}}?(\d{{1,6}}|[{NUMBER_LETTERS}]{{1,6}})(?:块|元)?")
 
 
@@ -26,9 +36,18 @@ def tell(turn: Turn) -> Scene:
     """卡里还有多少钱, 充500送多少: in private only; in a group the rep gets the prepared answer."""
     text = describe(turn)
     if turn.is_automatic:
+        yield Hush(LATELY, turn.now + turn.brand.dialog.silence)
         yield Say(text)
     else:
         yield Prompt("stored_value", "客户问了储值, 金额只可私聊告知", text, private=True)
+
+
+def goes_on(turn: Turn, found: Sequence[str]) -> bool:
+    """Whether a short message that names nothing goes on about the money just spoken of: 能退吗, 会过期吗."""
+    text = turn.text
+    if len(text) > 10 or not set(found) <= _NEAR or not _GOES_ON.search(text) or _OTHER_THING.search(text):
+        return False
+    return not knowledge.products_named(text, turn.brand.programme)
 
 
 def describe(turn: Turn) -> str:

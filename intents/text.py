@@ -56,6 +56,11 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
     return [line.strip() for line in whole.split("\n")]
 
 
+def simplified(text: str) -> str:
+    """The text in simplified characters, otherwise as it was written."""
+    return _simplify(text)
+
+
 class _Simplified(dict[int, str]):
     """A translate table that asks OpenCC once for each character it meets."""
 

@@ -49,6 +49,14 @@ _NO: Final = frozenset(
     我不同意 不乐意 不愿意 没必要 都不要 都不要了 都不换 都不换了 都不想要 一个都不要 一个也不要 全都不要
     """.split()
 )
+_PUTS_OFF: Final = re.compile(
+    r"(?:那|嗯+|哦|噢|额|呃|哎|诶|欸|你|您|麻烦|请|让|容|给|别急|不急|唔急|我|俺|偶|先|再|还|要|得|去|多)*"
+    r"(?:等(?:一|等|下|会|儿|待|阵|哈|我|先|片刻|几?分钟)*|稍(?:等|候|后|微|一|下|等下|会|儿|待|片刻)+|慢着|"
+    r"缓(?:一|缓|下)*|(?:想|谂|琢磨|考虑|犹豫|寻思|合计|商量|纠结)(?:想|谂|琢磨|考虑|商量|合计|一|下|会|儿|先)*|"
+    r"[看睇](?:看|睇|一|下|会|儿)+|(?:问|跟|和|同)[^换兑]{0,5}(?:问|商量|说|讲|合计|确认)(?:问|一|下|声)*|"
+    r"问(?:问|一|下|声)+[^换兑么吗什哪怎几多]{0,4}|wait|holdon){1,3}(?:一?下下?|先|再说吧?)?"
+)
+"""Words that decide nothing yet: 等下, 我再想想, 让我问问老公."""
 _COURTESY: Final = frozenset(
     """
     谢谢 谢谢你 谢谢啦 多谢 感谢 thx thanks 3q 辛苦了 好 好的 好滴 好吧 嗯 恩 哦 哦哦 噢
@@ -56,7 +64,11 @@ _COURTESY: Final = frozenset(
     没事了 不客气 行 可以 好嘞 👌 👍 🙏 🌹 ❤ 😊 [ok] [强] [玫瑰] [微笑]
     """.split()
 )
-_PARTICLES: Final = "啊呀哦呢啦嘛哈哟喔噢呗咯哇的吧哒滴嘞咧叭~"
+_GREETING: Final = re.compile(
+    r"(?:(?:你|您|大家|客服)?好|hi|hello|hey|嗨|哈[喽啰罗]|喂|早|早安|[早中晚]上?好|[上中下]午好|晚安|在吗|在么|在不在?|在嘛|"
+    r"有人(?:吗|么|在吗|不)?|亲+|客服|小助手|老板)+[啊呀哦呢哈]*"
+)
+_PARTICLES: Final = "啊呀哦呢啦喇嘛哈哟喔噢呗咯哇的吧哒滴嘞咧叭~"
 _AFTER_YES: Final = re.compile(r"(?:[啊呀啦哟呗咯]+|哈)$")
 """What may follow a yes. 吧, 嘛, 哇 and 呢 make a question of it (对吧, 可以嘛), 哈哈 makes light of it."""
 _THANKS: Final = re.compile(r"(?:谢谢|多谢|感谢)[你您啦了]?$")
@@ -110,12 +122,25 @@ def read_answer(text: str) -> Answer:
     return Answer.NEITHER
 
 
+def puts_off(text: str) -> bool:
+    """Whether a message only asks for time, neither taking what is offered nor giving it up: 稍等, 我再想想."""
+    clauses = [clause.rstrip(_PARTICLES) for clause in _tokens(text)]
+    later = [bool(clause) and bool(_PUTS_OFF.fullmatch(clause)) for clause in clauses]
+    return any(later) and all(is_later or is_courtesy(clause) for clause, is_later in zip(clauses, later, strict=True))
+
+
 def is_courtesy(text: str) -> bool:
     """Whether a message only says thanks, goodbye or I see: nobody needs an answer to that."""
     bare = _bare(text)
     if not bare or _LAUGH.fullmatch(bare):
         return True
     return bare in _COURTESY or _undouble(bare) in _COURTESY or bare.rstrip(_PARTICLES) in _COURTESY
+
+
+def is_greeting(text: str) -> bool:
+    """Whether a message only says hello or asks whether somebody is there."""
+    bare = _bare(text)
+    return bool(_GREETING.fullmatch(bare) or _GREETING.fullmatch(_undouble(bare)))
 
 
 def read_number(text: str) -> int | None:

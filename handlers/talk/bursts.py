@@ -53,7 +53,12 @@ def join(claimed: Sequence[Claimed], stands_alone: Callable[[Incoming], bool], w
         else:
             last[item.message.sender] = [item]
             bursts.append(last[item.message.sender])
-    return [Burst(_joined(parts), tuple(parts)) for parts in bursts]
+    return [of(parts) for parts in bursts]
+
+
+def of(parts: Sequence[Claimed]) -> Burst:
+    """Messages of one sender as one."""
+    return Burst(_joined(parts), tuple(parts))
 
 
 def may_go_on(burst: Burst, within: timedelta) -> bool:
@@ -87,13 +92,16 @@ def is_part(message: Incoming) -> bool:
     """Whether a message can be part of a longer one: a customer's few words."""
     return (
         message.channel in CUSTOMER_CHANNELS and not message.is_staff and message.kind == "text"
-        and 0 < len(message.text.strip()) <= PART_CHARS and message.data.keys().isdisjoint(TAPPED)
+        and 0 < len(message.text.strip()) <= PART_CHARS and is_typed(message)
     )  # fmt: skip
 
 
-def _belongs(
-    before: Claimed, item: Claimed, stands_alone: Callable[[Incoming], bool], within: timedelta
-) -> bool:
+def is_typed(message: Incoming) -> bool:
+    """Whether its words were typed; an entry that was tapped stood before the customer's eyes."""
+    return message.data.keys().isdisjoint(TAPPED)
+
+
+def _belongs(before: Claimed, item: Claimed, stands_alone: Callable[[Incoming], bool], within: timedelta) -> bool:
     first, second = before.message, item.message
     return (
         first.chat == second.chat and is_part(first) and is_part(second)

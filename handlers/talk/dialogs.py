@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
-from handlers.talk.tables import DialogRow, PauseRow
+from handlers.talk.tables import DialogRow, OutboxRow, PauseRow
 from handlers.talk.turn import OpenDialog
 from loyalty.storage import among
 from loyalty.writing import insert_into
 
 Place = tuple[int, str]
 """A member and a chat."""
+QUESTION: Final = "question"
+"""Where a dialog's state keeps when its question was put, and which message led to it."""
 
 
 def read_dialogs(session: Session, members: Collection[int]) -> dict[Place, OpenDialog]:
@@ -29,6 +31,22 @@ def read_dialogs(session: Session, members: Collection[int]) -> dict[Place, Open
     return {
         (row.member_id, row.chat): OpenDialog(row.step, msgspec.json.decode(row.state), row.expires_at) for row in rows
     }
+
+
+def could_read(session: Session, dialog: OpenDialog, received_at: datetime, within: timedelta) -> bool:
+    """Whether what came in at a moment can answer a dialog: its question had been put, and had left by then.
+
+    It is taken to have left where the answer came more than `within` after the words that led to it.
+    """
+    asked = dialog.state.get(QUESTION)
+    if asked is None:
+        return True
+    if received_at < datetime.fromisoformat(asked["at"]):
+        return False
+    if not timedelta(0) < received_at - datetime.fromisoformat(asked["heard_at"]) < within:
+        return True
+    sent_at = session.scalar(select(OutboxRow.sent_at).where(OutboxRow.key == f"say:{asked['by']}:0"))
+    return sent_at is not None and sent_at <= received_at
 
 
 def read_pauses(session: Session, members: Collection[int], now: datetime) -> dict[Place, datetime]:

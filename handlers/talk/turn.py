@@ -139,6 +139,9 @@ class Turn:
     now: datetime
     dialog: OpenDialog | None = None
     text: str = field(default="")
+    received_at: datetime | None = None
+    is_early: bool = False
+    """A yes that was on its way before the question it seems to answer could be read."""
 
     @property
     def is_automatic(self) -> bool:
