@@ -1,4 +1,4 @@
-"""Systems of the brand that call or send SMS for a follow-up: one signed request each, answered by the API later."""
+"""Systems of the brand that call, send SMS or pay red packets: one signed request each."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ class Adapters:
     def __init__(self, known: Mapping[str, tuple[str, str]], transport: Transport, clock: Clock) -> None:
         self._known, self._transport, self._clock = dict(known), transport, clock
 
-    async def ask(self, name: str, key: str, body: Mapping[str, Any]) -> None:
-        """POST the body, with timestamp, key and signature in the query; the same key again means the same request."""
+    async def ask(self, name: str, key: str, body: Mapping[str, Any]) -> bytes:
+        """POST the body, with timestamp, key and signature in the query, and give what was answered.
+
+        The same key again means the same request.
+        """
         if name not in self._known:
             raise UnknownAdapter(f"no adapter {name!r}; set HUITOU_FOLLOWUP__ADAPTERS__{name.upper()}__URL")
         url, secret = self._known[name]
@@ -47,3 +50,4 @@ class Adapters:
             raise BadAnswer(f"adapter {name}", status, raw)
         if status >= 300:
             raise NotSendable(f"adapter {name} refused with HTTP {status}: {raw[:200].decode('utf-8', 'replace')}")
+        return raw

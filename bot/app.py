@@ -26,6 +26,7 @@ from bot.health import Check, add_health_routes
 from bot.intake import Intake
 from bot.metrics import CallbackMetrics
 from bot.pulls import Puller, readers_of
+from bot.red_packets import RedPackets
 from bot.rosters import Rosters
 from bot.schema import check_schema
 from bot.second_opinion import SecondOpinion
@@ -132,6 +133,9 @@ class Service:
             notice_days = settings.api.lapse_notice_days
             webhooks = Webhooks(self.database, lambda: self.brand().programme, clock, notice_days)
             loops.append(("webhooks", webhooks.run()))
+            if settings.rewards.red_packet_adapter and self._gateways.adapters is not None:
+                packets = RedPackets(self.database, self._gateways.adapters, settings.rewards.red_packet_adapter, clock)
+                loops.append(("red packets", packets.run()))
         if "tick" in self.parts:
             keep = (timedelta(days=settings.api.keep_answers_days), timedelta(days=settings.api.keep_events_days))
             ticker = Ticker(self.database, self.brand, clock, self._work_metrics, lambda: self._wake(OUTBOX), *keep)
