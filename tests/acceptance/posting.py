@@ -16,7 +16,7 @@ from bot.demo import Keys
 from bot.emulator.callbacks import Callback, wrap
 from bot.emulator.markup import document
 
-GIVE_UP_S: Final = 60.0
+GIVE_UP_S: Final = 240.0
 Sealed = tuple[dict[str, str], str]
 
 
