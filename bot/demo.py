@@ -6,7 +6,8 @@ import json
 import secrets
 import socket
 import string
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ import aiohttp
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bot import demo_tour, running
+from bot import demo_till, demo_tour, running
 from bot.app import Service
 from bot.clock import clock_of
 from bot.database import Database
@@ -66,20 +67,26 @@ class Keys:
 async def run(*, tour: bool, port: int, say: Say) -> int:
     """Start everything on a database that is thrown away afterwards; play the tour or wait for a browser."""
     set_up_logging(Log(level="ERROR" if tour else "WARNING"))
+    async with opened(0 if tour else port, say) as (service, emulator, keys):
+        return await _play(service, emulator, keys, tour, say)
+
+
+@asynccontextmanager
+async def opened(port: int, say: Say) -> AsyncIterator[tuple[Service, RunningEmulator, Keys]]:
+    """A platform that runs, and a service beside it that is ready to start, on a database of its own."""
     keys = new_keys()
     clock = VirtualClock(_until_open_s())
     with TemporaryDirectory(prefix="huitou-demo-") as folder:
         service_port = free_port()
         emulator = await start_emulator(
-            platform_config(keys, f"http://127.0.0.1:{service_port}"), port=0 if tour else port, clock=clock
+            platform_config(keys, f"http://127.0.0.1:{service_port}"), port=port, clock=clock
         )
         try:
             values = service_values(keys, emulator.base_url, f"sqlite:///{folder}/demo.db", service_port)
             settings = load_settings(**values)
             ensure_model(settings, say)
             prepare(settings)
-            service = Service(settings, clock=clock_of(clock.now))
-            return await _play(service, emulator, keys, tour, say)
+            yield Service(settings, clock=clock_of(clock.now)), emulator, keys
         finally:
             await emulator.stop()
 
@@ -149,6 +156,7 @@ def platform_config(keys: Keys, target: str) -> Any:
         name: Receiver(f"{target}/wecom/{name}", *keys.receivers[name], seed.CORP_ID) for name in RECEIVERS
     } | {"oa": Receiver(f"{target}/wechat/oa", *keys.receivers["oa"], oa.appid)}
     config = seed.default_config(receivers, {1: keys.public_pem})
+    config.till = demo_till.till(target, keys.api_key) if target else None
     config.oa = type(oa)(oa.appid, oa.secret, oa.gh_id, oa.name, "safe")
     return config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot.database import Database
+from bot.played import Played, against, indented, judge, read_cards, read_told
 from bot.rehearsal import Work, next_moment, ticks
 from bot.settings import Work as WorkSettings
 from bot.transcripts import Bought, Person, Step, Transcript, messages_of
@@ -41,7 +42,6 @@ from loyalty.tables import Transfer
 from loyalty.writing import write_rows
 
 T = TypeVar("T")
-TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa", "welcome": "private"}
 BETWEEN: Final = timedelta(seconds=0.4)
 """The time between two messages of a burst."""
 MOST_HELD: Final = 20
@@ -78,18 +78,6 @@ class MortalDatabase(Database):
                     raise Killed
 
 
-@dataclass
-class Played:
-    """What became of one step."""
-
-    step: Step
-    at: datetime
-    told: list[tuple[str, str]] = field(default_factory=list)
-    cards: list[tuple[str, str]] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
-
 class Player:
     """Plays one transcript; `problems` are what did not go as written, `story` the conversation to read."""
 
@@ -124,8 +112,8 @@ class Player:
             if self._held and not step.held:
                 left, gone = self._let_go()
                 rows, refused = [*left, *rows], [*refused, *gone]
-            played = Played(step, self.now, [*_told(rows)], [*_cards(rows)], refused)
-            played.problems += [*_judge(played), *self._judge_state(step)]
+            played = Played(step, self.now, [*read_told(rows)], [*read_cards(rows)], refused)
+            played.problems += [*judge(played), *self._judge_state(step)]
             self.played.append(played)
         return self.problems
 
@@ -146,9 +134,9 @@ class Player:
             mark = "✗" if played.problems else " "
             lines.append(f"{mark}{place:>3}. {played.at.astimezone(self.transcript.now.tzinfo):%m-%d %H:%M} "
                          f"{played.step.describe()}")  # fmt: skip
-            lines += [_indented(f"bot in {where}: {text}") for where, text in played.told]
-            lines += [_indented(f"card to {rep}: {text}") for rep, text in played.cards]
-            lines += [_indented(f"kept back: {reason}") for reason in played.refused]
+            lines += [indented(f"bot in {where}: {text}") for where, text in played.told]
+            lines += [indented(f"card to {rep}: {text}") for rep, text in played.cards]
+            lines += [indented(f"kept back: {reason}") for reason in played.refused]
             lines += ["       " + line for problem in played.problems for line in problem.splitlines()]
         return "\n".join(lines)
 
@@ -376,7 +364,7 @@ class Player:
             return
         with self.database.reading() as session:
             failed = session.scalars(select(InboxRow.error).where(InboxRow.attempts > 0, InboxRow.state != inbox.DONE))
-            yield from (_against("no message fails", (error or "").splitlines()[-1]) for error in failed)
+            yield from (against("no message fails", (error or "").splitlines()[-1]) for error in failed)
             member = self._member(session, step.who)
             balance = balance_of(session, member, self.now).available
             open_step = session.scalar(select(DialogRow.step).where(DialogRow.member_id == member)) or ""
@@ -385,76 +373,16 @@ class Player:
                 .limit(max(1, len(step.burst)))
             ).all()  # fmt: skip
         if step.points is not None and balance != step.points:
-            yield _against(f"{step.points} points", f"{balance} points")
+            yield against(f"{step.points} points", f"{balance} points")
         if step.dialog is not None and open_step != step.dialog:
-            yield _against(f"the dialog at {step.dialog or 'no step'}", f"the dialog at {open_step or 'no step'}")
+            yield against(f"the dialog at {step.dialog or 'no step'}", f"the dialog at {open_step or 'no step'}")
         if step.why and not any(step.why in why for why in whys):
-            yield _against(f"the reason {step.why!r}", f"the reason {'; '.join(whys)!r}")
-
-
-def _judge(played: Played) -> Iterator[str]:
-    step = played.step
-    told = "\n".join(text for _, text in played.told)
-    cards = "\n".join(text for _, text in played.cards)
-    yield from (_against(f"the answer holds {one!r}", told or "no answer") for one in step.answered if one not in told)
-    yield from (_against(f"{one!r} never leaves", told + cards) for one in step.never if one in told + cards)
-    if step.silent and told:
-        yield _against("silence", told)
-    places = [where for where, _ in played.told]
-    if step.answered_in is not None and set(places) != {step.answered_in}:
-        yield _against(f"an answer in {step.answered_in}", f"answers in {', '.join(places) or 'no chat'}")
-    if step.answers is not None and len(played.told) != step.answers:
-        yield _against(f"{step.answers} messages", f"{len(played.told)} messages")
-    for one in step.prompted or ():
-        if one not in cards:
-            yield _against(f"a card holds {one!r}", cards or "no card")
-    if step.prompted == [] and cards:
-        yield _against("no card", cards)
-    refused = "\n".join(played.refused)
-    for one in step.refused or ():
-        if one not in refused:
-            yield _against(f"a follow-up kept still for {one!r}", refused or "no reason")
-    if step.refused == [] and refused:
-        yield _against("no follow-up kept back", refused)
-    if step.to and step.to not in {rep for rep, _ in played.cards}:
-        yield _against(f"a card to {step.to}", f"cards to {', '.join(rep for rep, _ in played.cards) or 'nobody'}")
-
-
-def _told(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
-    for row in rows:
-        if row.kind in TOLD:
-            payload = msgspec.json.decode(row.payload)
-            menu = " ".join(f"[{words}]" for _, words in payload.get("items", ()))
-            parts = (payload.get("content"), payload.get("head"), menu, payload.get("tail"))
-            yield TOLD[row.kind], "\n".join(filter(None, parts))
-
-
-def _cards(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
-    for row in rows:
-        if row.kind == "card":
-            card = msgspec.json.decode(row.payload)
-            facts = "; ".join(f"{name} {value}" for name, value in card["rows"])
-            yield card["touser"], "\n".join(filter(None, (card["title"], card["desc"], facts, card["quote"])))
-        elif row.kind == "mass_task":
-            task = msgspec.json.decode(row.payload)
-            yield task["sender"], f"群发给 {len(task['people'])} 人: {task['content']}"
-        elif row.kind == "app_text":
-            text = msgspec.json.decode(row.payload)
-            yield text["touser"], text["content"]
+            yield against(f"the reason {step.why!r}", f"the reason {'; '.join(whys)!r}")
 
 
 def _moves_time(step: Step) -> bool:
     """Whether the ticker has something to hear or to fire in this step."""
     return bool(step.wait_min or step.until or step.order or step.contact or step.leaves)
-
-
-def _against(expected: str, got: str) -> str:
-    return f"- expected {expected}\n+ got {got}"
-
-
-def _indented(text: str) -> str:
-    first, *rest = text.splitlines() or [""]
-    return "\n".join([f"       {first}", *(f"         {line}" for line in rest)])
 
 
 def _metrics() -> WorkMetrics:

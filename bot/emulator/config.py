@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 RECEIVER_NAMES = ("app", "contact", "kf", "archive", "oa")
 
@@ -35,6 +36,26 @@ class OfficialAccount:
     gh_id: str
     name: str = "公众号"
     mode: str = "plain"
+
+
+@dataclass(frozen=True)
+class TillButton:
+    """One button: what is posted, with $customer, $number and the like in their places; a sale is remembered."""
+
+    label: str
+    method: str
+    path: str
+    body: dict[str, Any]
+    is_sale: bool = False
+
+
+@dataclass(frozen=True)
+class Till:
+    """A shop's own system beside the platform: where it posts, its key, and what it can do."""
+
+    url: str
+    api_key: str
+    buttons: tuple[TillButton, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,7 @@ class EmulatorConfig:
     archive_secret: str = ""
     kf_accounts: tuple[KfAccount, ...] = ()
     oa: OfficialAccount | None = None
+    till: Till | None = None
     receivers: dict[str, Receiver] = field(default_factory=dict)
     archive_public_keys: dict[int, str] = field(default_factory=dict)
     people: People = field(default_factory=People)

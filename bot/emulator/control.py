@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.emulator import archive, kf_state, mass, messages, oa, people, phones, view
+from bot.emulator import archive, kf_state, mass, messages, oa, people, phones, till, view
 from bot.emulator.config import Receiver
 from bot.emulator.errors import EmulatorError, PhoneError
 from bot.emulator.server import FAULTS, STATE
@@ -233,6 +233,15 @@ async def verify(request: web.Request) -> web.StreamResponse:
     return _reply(await request.app[STATE].callbacks.verify(str(body.get("receiver", "app"))))
 
 
+async def press_till(request: web.Request) -> web.StreamResponse:
+    """POST till {"label", "customer"}: the brand's till posts it to the service."""
+    try:
+        done = await till.press(request.app[STATE], await _json(request))
+    except EmulatorError as error:
+        return refusal(error)
+    return _reply({"ok": True, **done})
+
+
 async def settle(request: web.Request) -> web.StreamResponse:
     """POST settle: answers when no callback is on its way any more."""
     await request.app[STATE].callbacks.settle()
@@ -248,5 +257,5 @@ def add_control(app: web.Application) -> None:
     app.router.add_get("/_emulator/faults", read_faults)
     app.router.add_post("/_emulator/faults", add_fault)
     app.router.add_delete("/_emulator/faults", clear_faults)
-    for name, served in {"reset": reset, "verify": verify, "settle": settle}.items():
+    for name, served in {"reset": reset, "verify": verify, "settle": settle, "till": press_till}.items():
         app.router.add_post(f"/_emulator/{name}", served)

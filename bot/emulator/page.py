@@ -7,6 +7,8 @@ from pathlib import Path
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from bot.emulator.server import STATE
+
 FOLDER = Path(__file__).parent / "page"
 TYPES = {"phones.js": "text/javascript", "phones.css": "text/css"}
 
@@ -24,7 +26,10 @@ _PAGES = Environment(loader=FileSystemLoader(FOLDER), autoescape=select_autoesca
 
 async def show_page(request: web.Request) -> web.StreamResponse:
     """GET /: the phones."""
-    text = _PAGES.get_template("phones.html").render(chips=CHIPS, pushes=PUSHES)
+    till = request.app[STATE].config.till
+    text = _PAGES.get_template("phones.html").render(
+        chips=CHIPS, pushes=PUSHES, till=[button.label for button in till.buttons] if till else []
+    )
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 
 

@@ -68,6 +68,10 @@ class Phones:
         """Push the clock; returns the new virtual time."""
         return float((await self.act("clock", push_s=seconds))["now"])
 
+    async def till(self, customer: str, label: str) -> Json:
+        """The brand's till posts what the button of this label says, for this customer."""
+        return await self.act("till", customer=customer, label=label)
+
     async def fault(self, endpoint: str, kind: str, **numbers: Any) -> Json:
         """Set a fault (errcode, times, seconds, skip)."""
         return await self.act("faults", endpoint=endpoint, kind=kind, **numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.emulator.contact import ContactMemory
 from bot.emulator.kf_state import kf_memory, session_of
 from bot.emulator.mass import MassMemory
 from bot.emulator.messages import AppLine, AppMemory
@@ -128,6 +129,15 @@ def etag(state: State) -> str:
     return f'"{state.boot}-{state.version}"'
 
 
+def _ways(state: State) -> list[Json]:
+    """The contact ways somebody may scan: whom they lead to, and what they carry."""
+    return [
+        {"user": way.get("user") or [], "state": way.get("state", "")}
+        for way in state.part(ContactMemory).ways.values()
+        if way.get("state")
+    ]
+
+
 def view(state: State, lines: int = SHOWN_LINES) -> Json:
     """The whole view with the last `lines` of each chat.
 
@@ -142,6 +152,7 @@ def view(state: State, lines: int = SHOWN_LINES) -> Json:
         "staff": _staff(state, lines),
         "groups": _groups(state),
         "kf": _kf(state),
+        "ways": _ways(state),
         "oa": {"gh_id": oa.gh_id, "name": oa.name, "mode": oa.mode} if oa else None,
         "chats": {key: [_line(state, line) for line in said[-lines:]] for key, said in state.chats.items()},
     }

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from handlers.brand import Brand
-from handlers.followup import steps, words
+from handlers.followup import cards, words
 from handlers.followup.caps import KINDS, Decision
 from handlers.followup.definition import Entry, Prompt, Sop
 from handlers.followup.engine import Engine, by_importance
@@ -74,12 +74,12 @@ class FollowUps:
         rests = (sop.kind if sop else KINDS.get(run.sop)) == "selling"
         decision = engine.may(run, "rep", opted_out, rests)
         if decision.outcome != "skipped" and not run.rep:
-            decision = Decision("skipped", steps.NO_REP)
+            decision = Decision("skipped", cards.NO_REP)
         text = run.occasion.quote
         if asked.text:
             text = words.choose(asked.text, engine.facts(run))
         engine.journal.keep(run)
-        if steps.card(engine, run, asked, text, decision).refused:
+        if cards.card(engine, run, asked, text, decision).refused:
             run.state = "skipped"
         return decision
 
@@ -220,7 +220,7 @@ def _fire_plain(engine: Engine, run: Run) -> None:
     """A prompt without a file of its own, such as an answer that was put off."""
     asked = Prompt(also_to="supervisor" if run.occasion.also_to else "")
     engine.journal.keep(run)
-    if steps.card(engine, run, asked, run.occasion.quote, engine.may(run, "rep")).refused:
+    if cards.card(engine, run, asked, run.occasion.quote, engine.may(run, "rep")).refused:
         run.state = "skipped"
 
 

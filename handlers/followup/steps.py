@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from handlers.followup import words
 from handlers.followup.caps import Decision
+from handlers.followup.cards import NO_REP, ask_rep, judge, refuse, undone
 from handlers.followup.conditions import condition
 from handlers.followup.definition import WEEKDAYS, Library, Place, Prompt, Until
-from handlers.followup.desk import NEXT, REFUSED, WAITS, Desk, MassText, Went, with_rep
-from handlers.followup.runs import Occasion, Run
+from handlers.followup.desk import NEXT, REFUSED, Desk, MassText, Went
+from handlers.followup.runs import Run
 from handlers.followup.tables import InviteRow
 from handlers.talk import effects
 from handlers.talk.outbox import Outgoing
@@ -26,8 +27,6 @@ from loyalty.storage import among
 from loyalty.tables import table_of
 from loyalty.writing import insert_into, write_rows
 
-BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 3, "no"), ("稍后提醒", 2, "later"))
-MOST_PROMPTS: Final = 3
 WELCOME_S: Final = 20
 LINK_WITHIN: Final = timedelta(hours=1)
 INVITE_READY: Final = "invite_ready"
@@ -46,7 +45,9 @@ def wait(desk: Desk, run: Run, place: Place) -> Went:
         run.waits_for = asked.event
         run.know(woken_by="")
         return desk.wait(run, desk.now + timedelta(days=asked.at_most_days), "waiting")
-    due_at = desk.now + timedelta(days=asked.days, hours=asked.hours, minutes=asked.minutes)
+    # Between entering and the first look an hour may pass: it is not missed for a day.
+    begun_at = run.started_at if run.step == "0" else desk.now
+    due_at = begun_at + timedelta(days=asked.days, hours=asked.hours, minutes=asked.minutes)
     return desk.wait(run, _next_moment(asked.until, due_at, desk) if asked.until else due_at)
 
 
@@ -55,9 +56,9 @@ def prompt(desk: Desk, run: Run, place: Place) -> Went:
     asked = place.step.prompt
     assert asked is not None
     if run.state == "prompted":
-        return _undone(desk, run, asked)
+        return undone(desk, run, asked)
     text = words.choose(asked.text, desk.facts(run)) if asked.text else run.occasion.quote
-    return _card(desk, run, asked, text)
+    return ask_rep(desk, run, asked, text)
 
 
 def message(desk: Desk, run: Run, place: Place) -> Went:
@@ -65,16 +66,16 @@ def message(desk: Desk, run: Run, place: Place) -> Went:
     asked = place.step.message
     assert asked is not None
     if run.state == "prompted":
-        return _undone(desk, run, Prompt())
+        return undone(desk, run, Prompt())
     text = words.choose(asked.text, desk.facts(run))
     channel, full = _open_channel(desk, run, asked.channels, text)
     if not channel:
         if asked.otherwise == "prompt":
-            return _card(desk, run, Prompt(why=f"{full or '客服会话和公众号现在都发不出去'}, 请您代发"), text)
+            return ask_rep(desk, run, Prompt(why=f"{full or '客服会话和公众号现在都发不出去'}, 请您代发"), text)
         if full:
             return REFUSED
-        return _refuse(desk, run, "客服会话和公众号 48 小时内都没有互动, 平台不允许主动发", asked.channels[0])
-    went = _judge(desk, run, desk.may(run, channel), channel)
+        return refuse(desk, run, "客服会话和公众号 48 小时内都没有互动, 平台不允许主动发", asked.channels[0])
+    went = judge(desk, run, desk.may(run, channel), channel)
     if went is not None:
         return went
     row = _text_row(desk, run, channel, text)
@@ -88,8 +89,8 @@ def mass(desk: Desk, run: Run, place: Place) -> Went:
     assert asked is not None
     serving, external = desk.crowd.serving(run.member_id), desk.crowd.identity(run.member_id, "external_userid")
     if serving is None or not external:
-        return _refuse(desk, run, "没有导购加着这位客户的好友 (已删除, 或导购离职), 群发到不了", "mass")
-    went = _judge(desk, run, desk.may(run, "mass"), "mass")
+        return refuse(desk, run, "没有导购加着这位客户的好友 (已删除, 或导购离职), 群发到不了", "mass")
+    went = judge(desk, run, desk.may(run, "mass"), "mass")
     if went is not None:
         return went
     text = words.choose(asked.text, desk.facts(run))
@@ -105,9 +106,9 @@ def welcome(desk: Desk, run: Run, place: Place) -> Went:
     assert asked is not None
     code = str(run.occasion.event.get("welcome_code", ""))
     if not code:
-        return _refuse(desk, run, "平台没有给欢迎语口令 (后台可能已配置欢迎语)", "welcome")
+        return refuse(desk, run, "平台没有给欢迎语口令 (后台可能已配置欢迎语)", "welcome")
     if desk.now - run.started_at >= timedelta(seconds=WELCOME_S):
-        return _refuse(desk, run, f"加好友已超过 {WELCOME_S} 秒, 欢迎语口令失效", "welcome")
+        return refuse(desk, run, f"加好友已超过 {WELCOME_S} 秒, 欢迎语口令失效", "welcome")
     text = words.choose(asked.text, desk.facts(run))
     desk.outgoing.append(effects.welcome(_key(run), code, text, run.member_id, run.occasion.trace))
     desk.journal.note(run, Decision("sent", "加好友 20 秒内的欢迎语"), "welcome")
@@ -142,7 +143,7 @@ def points(desk: Desk, run: Run, place: Place) -> Went:
     assert asked is not None
     member = run.member_id if asked.to == "member" else int(run.occasion.event.get("friend_id", 0))
     if not member:
-        return _refuse(desk, run, "没有查到被邀请的朋友, 积分未发", "points")
+        return refuse(desk, run, "没有查到被邀请的朋友, 积分未发", "points")
     lapses_at = expires_at(desk.brand.programme, desk.now)
     desk.movements.append(earning(member, asked.amount, _key(run), "sop", run.sop, expires_at=lapses_at))
     desk.journal.note(run, Decision("sent", f"送 {asked.amount} 积分"), "points")
@@ -160,7 +161,7 @@ def coupon(desk: Desk, run: Run, place: Place) -> Went:
         got = coupons.issue(desk.session, run.member_id, asked.type, _key(run), desk.brand.programme, desk.now,
                             f"sop:{run.sop}")  # fmt: skip
     except LoyaltyError as error:
-        return _refuse(desk, run, f"“{asked.type}”没有发出: {error}", "coupon")
+        return refuse(desk, run, f"“{asked.type}”没有发出: {error}", "coupon")
     return _given(desk, run, got.code, got.name)
 
 
@@ -171,12 +172,12 @@ def _reward(desk: Desk, run: Run, reward_id: str) -> Went:
         cost = reward.cost_points
         ledger.earn(desk.session, run.member_id, cost, key=f"{key}:cost", reason="sop", ref=run.sop, at=desk.now)
     except LoyaltyError as error:
-        return _refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
+        return refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
     try:
         got = redemptions.redeem(desk.session, run.member_id, reward_id, 1, key, programme, desk.now, desk.brand.links)
     except LoyaltyError as error:
         ledger.spend(desk.session, run.member_id, cost, key=f"{key}:back", reason="sop", ref=run.sop, at=desk.now)
-        return _refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
+        return refuse(desk, run, f"“{reward_id}”没有发出: {error}", "coupon")
     issued = coupons.of_source(desk.session, f"redemption:{key}")
     return _given(desk, run, issued[0].code if issued else got.code, reward.name)
 
@@ -193,14 +194,14 @@ def invite(desk: Desk, run: Run, place: Place) -> Went:
     asked = place.step.invite
     assert asked is not None
     if run.state == "prompted":
-        return _undone(desk, run, Prompt())
+        return undone(desk, run, Prompt())
     if run.occasion.event.get("link"):
-        return _card(desk, run, Prompt(why="请把专属邀请链接发给客户"), words.choose(asked.text, desk.facts(run)))
+        return ask_rep(desk, run, Prompt(why="请把专属邀请链接发给客户"), words.choose(asked.text, desk.facts(run)))
     if run.again:
-        return _refuse(desk, run, "邀请链接没有生成", "rep")
+        return refuse(desk, run, "邀请链接没有生成", "rep")
     rep, code = desk.rep_of(run), f"i{sha256(run.task.encode()).hexdigest()[:20]}"
     if not rep:
-        return _refuse(desk, run, NO_REP, "rep")
+        return refuse(desk, run, NO_REP, "rep")
     row = {"code": code, "member_id": run.member_id, "task": run.task, "rep": rep, "made_at": desk.now}
     write_rows(desk.session, InviteRow, [row])
     desk.outgoing.append(effects.contact_way(f"way:{code}", rep, code))
@@ -213,17 +214,17 @@ def appointment(desk: Desk, run: Run, place: Place) -> Went:
     asked = place.step.appointment
     assert asked is not None
     if run.state == "prompted":
-        return _undone(desk, run, Prompt())
+        return undone(desk, run, Prompt())
     if asked.url:
         run.know(link=words.render(asked.url, desk.facts(run)))
-    return _card(desk, run, Prompt(why="到了该来店的时候, 请邀请预约"), words.choose(asked.text, desk.facts(run)))
+    return ask_rep(desk, run, Prompt(why="到了该来店的时候, 请邀请预约"), words.choose(asked.text, desk.facts(run)))
 
 
 def call(desk: Desk, run: Run, place: Place) -> Went:
     """The brand's own system is asked to call or to send an SMS; what comes of it comes back by the API."""
     asked = place.step.call
     assert asked is not None
-    went = _judge(desk, run, desk.may(run, asked.way), asked.way)
+    went = judge(desk, run, desk.may(run, asked.way), asked.way)
     if went is not None:
         return went
     body = {
@@ -256,25 +257,6 @@ def end(desk: Desk, run: Run, place: Place) -> Went:
     return Went(is_end=True, why=place.step.end or "")
 
 
-def cards_of(occasion: Occasion, rep: str, count: int, text: str, is_follow_up: bool) -> list[Outgoing]:
-    """The card for the rep, the `count`-th of this run, and the same for who is to hear of it as well."""
-    rows = [("客户", occasion.name or "未留名")]
-    rows += [("在哪说的", occasion.where)] if occasion.where else []
-    rows += [("为什么", occasion.why), *occasion.rows]
-    if occasion.private:
-        rows.append(("注意", "只可私聊, 勿发到群里"))
-    title = f"{occasion.title} · {occasion.name or '客户'}"
-    said = f"“{occasion.said}”" if occasion.said else occasion.why
-    receivers = [rep, occasion.also_to] if occasion.also_to != rep else [rep]
-    return [
-        effects.card(
-            f"card:{occasion.task}@{count}:{userid}", userid, f"{occasion.task}@{count}@{place}",
-            title, said, text, rows, BUTTONS, occasion.member_id, is_follow_up=is_follow_up, trace=occasion.trace,
-        )
-        for place, userid in enumerate(filter(None, receivers))
-    ]  # fmt: skip
-
-
 def mass_tasks(desk: Desk) -> list[Outgoing]:
     """The 企业群发 tasks a batch has gathered, one a text and rep."""
     return [
@@ -285,76 +267,6 @@ def mass_tasks(desk: Desk) -> list[Outgoing]:
         )
         for same, people in desk.masses.items()
     ]  # fmt: skip
-
-
-NO_REP: Final = "没有可提醒的导购: 请设置 wecom.default_rep"
-
-
-def _card(desk: Desk, run: Run, asked: Prompt, text: str) -> Went:
-    decision = desk.may(run, "rep", rests=bool(run.occasion.scenario) and run.step == "0" and not run.again)
-    return card(desk, run, asked, text, decision)
-
-
-def card(desk: Desk, run: Run, asked: Prompt, text: str, decision: Decision) -> Went:
-    """Carry out what restraint said of a card."""
-    if run.again >= MOST_PROMPTS:
-        decision = Decision("skipped", f"已提醒 {run.again} 次, 不再打扰")
-    receiver = _receiver(desk, run, asked.to)
-    if decision.outcome != "skipped" and not receiver:
-        decision = Decision("skipped", NO_REP)
-    went = _judge(desk, run, decision, "rep")
-    if went is not None:
-        return went
-    with_rep(run, receiver)
-    run.prompts, run.again, run.state = run.prompts + 1, run.again + 1, "prompted"
-    run.waits_for = ""
-    occasion = run.occasion
-    if asked.why:
-        occasion = replace(occasion, why=words.render(asked.why, desk.facts(run)))
-    if asked.also_to:
-        occasion = replace(occasion, also_to=desk.brand.staff.supervisor)
-    desk.outgoing += cards_of(occasion, receiver, run.prompts, text, desk.weighs(run.sop))
-    hours = asked.escalate_after_h or asked.go_on_after_h
-    if hours:
-        desk.journal.plan(run, desk.now + timedelta(hours=hours))
-    return WAITS
-
-
-def _receiver(desk: Desk, run: Run, to: str) -> str:
-    if to == "supervisor":
-        return desk.brand.staff.supervisor
-    if to != "rep":
-        return to
-    return run.rep if run.occasion.scenario and run.rep not in desk.crowd.gone_reps() else desk.rep_of(run)
-
-
-def _undone(desk: Desk, run: Run, asked: Prompt) -> Went:
-    """Nobody has tapped in time: the supervisor hears of it or takes it over, once; then the run goes on."""
-    if asked.escalate_after_h and run.waits_for != "escalated":
-        run.waits_for = "escalated"
-        to = _receiver(desk, run, asked.escalate_to)
-        if to and to != run.rep:
-            why = f"{run.rep} {asked.escalate_after_h} 小时未处理; {run.occasion.why}"
-            run.prompts += 1
-            occasion = replace(run.occasion, why=why, also_to="")
-            desk.outgoing += cards_of(occasion, to, run.prompts, run.occasion.quote, desk.weighs(run.sop))
-            desk.journal.note(run, Decision("escalated", why), "rep")
-            if asked.reassign:
-                with_rep(run, to)
-        desk.journal.keep(run)
-        if asked.go_on_after_h:
-            return desk.wait(run, desk.now + timedelta(hours=asked.go_on_after_h), "prompted")
-        return WAITS
-    desk.journal.note(run, Decision("lapsed", "导购一直没有处理, 继续下一步"), "rep")
-    return NEXT
-
-
-def _judge(desk: Desk, run: Run, decision: Decision, channel: str) -> Went | None:
-    """Write the decision down; None where the touch may go."""
-    desk.touched(run, decision, channel)
-    if decision.outcome == "deferred" and decision.until is not None:
-        return desk.wait(run, decision.until)
-    return REFUSED if decision.outcome == "skipped" else None
 
 
 def _open_channel(desk: Desk, run: Run, channels: Sequence[str], text: str) -> tuple[str, str]:
@@ -368,11 +280,6 @@ def _open_channel(desk: Desk, run: Run, channels: Sequence[str], text: str) -> t
             desk.touched(run, refused, channel)
             why = refused.reason
     return "", why
-
-
-def _refuse(desk: Desk, run: Run, why: str, channel: str) -> Went:
-    desk.touched(run, Decision("skipped", why), channel)
-    return REFUSED
 
 
 def _text_row(desk: Desk, run: Run, channel: str, text: str) -> Outgoing:

@@ -13,13 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.wecom import parse
 from bot.yaml_files import ConfigError, read
-from handlers.followup import entries, picture, references, sop, why
+from handlers import contacts
+from handlers.followup import entries, picture, references, sop, sweeps, why
 from handlers.followup.conditions import FACTS
 from handlers.followup.definition import Sop, Sops
 from handlers.followup.entries import Happening
 from handlers.followup.words import check, render
 from handlers.talk import effects, inbox, outbox
+from handlers.talk.messages import Incoming
 from handlers.talk.outbox import Leased
 from handlers.talk.tables import InboxRow, RepRow
 from handlers.talk.windows import Windows
@@ -321,3 +324,28 @@ def test_every_flow_has_a_picture(shop_brand: Any) -> None:
         boxes = drawn.getElementsByTagName("rect")
         assert len(boxes) == len(shop_brand.sops.programs[one.id]) + len(one.triggers)
         assert one.title in picture.svg(one) and list(picture.lines(one))
+
+
+def test_an_hour_that_passed_before_the_first_look_is_not_missed(play: Play) -> None:
+    """Entered at nine for ten o'clock, looked at five past ten: it goes then, not a day later."""
+    stage = play("birthday", now=datetime(2026, 11, 18, 1, 0, tzinfo=UTC))
+    member = stage.member("阿青", birthday=(11, 18))
+    with stage.database.transaction() as session:
+        for sweep in sweeps.due(stage.brand, stage.now):
+            sweeps.make(session, stage.brand, sweep, stage.now)
+    stage.now += timedelta(minutes=65)
+    assert [row.kind for row in stage.push(seconds=2)] == ["card"] and stage.points(member) == 88
+
+
+def test_the_address_book_tells_that_a_rep_left() -> None:
+    """The callback as the platform sends it is read as a leaving; other changes of staff are not."""
+    def told(change: str) -> bytes:
+        fields = {"FromUserName": "sys", "CreateTime": "1760000000", "MsgType": "event", "Event": "change_contact",
+                  "ChangeType": change, "UserID": "liuyang"}  # fmt: skip
+        inside = "".join(f"<{name}>{text}</{name}>" for name, text in fields.items())
+        return f"<xml>{inside}</xml>".encode()
+
+    now = datetime(2026, 11, 18, tzinfo=UTC)
+    (left,), (changed,) = (parse.read(told(change), "app", now, "") for change in ("delete_user", "update_user"))
+    assert isinstance(left, Incoming) and contacts.is_leaving(left)
+    assert isinstance(changed, Incoming) and not contacts.is_leaving(changed)

@@ -255,6 +255,9 @@ function drawActs() {
   if (tab === "private") {
     acts.push(known ? actButton(`删除${rep.name}`, () => act("contact", { action: "delete_by_customer", ...pair }))
       : actButton(`扫码加${rep.name}`, () => act("contact", { action: "add", state: "shop-031", ...pair })));
+    for (const way of known ? [] : view.ways.filter((one) => one.user.includes(rep.userid))) {
+      acts.push(actButton(`扫邀请码 ${way.state.slice(0, 6)} 加${rep.name}`, () => act("contact", { action: "add", state: way.state, ...pair })));
+    }
   }
   if (tab === "group") {
     for (const group of view.groups) {
@@ -272,6 +275,9 @@ function drawActs() {
     const session = account.sessions[me.external_userid];
     const step = session && { 2: ["pick", "接入客服排队"], 3: ["end", "结束人工接待"] }[session.state];
     if (step) chores.push(actButton(step[1], () => act("kf_servicer", { action: step[0], chat: account.open_kfid, ...pair })));
+  }
+  if (chosen.staffTab === "private" && rep.contacts.includes(me.external_userid)) {
+    chores.push(actButton(`删除顾客${me.name}`, () => act("contact", { action: "delete_by_staff", ...pair })));
   }
   $("staff-acts").replaceChildren(...chores);
 }
@@ -371,6 +377,17 @@ for (const role of ["customer", "staff"]) {
 }
 for (const button of document.querySelectorAll("[data-push]")) {
   button.addEventListener("click", () => act("clock", { push_s: Number(button.dataset.push) }));
+}
+$("push-until").addEventListener("click", () => {
+  const morning = Date.parse(`${$("until").value}T09:05:00+08:00`) / 1000;
+  const ahead = morning - Date.now() / 1000 - offset;
+  if (ahead > 0) act("clock", { push_s: ahead });
+  else toast("选一个以后的日子");
+});
+for (const button of document.querySelectorAll("[data-till]")) {
+  button.addEventListener("click", async () => {
+    if (await act("till", { label: button.dataset.till, customer: customer().external_userid })) toast(`${customer().name}：${button.dataset.till}`);
+  });
 }
 $("open-log").addEventListener("click", () => { $("log").hidden = !$("log").hidden; drawLog(); });
 $("close-log").addEventListener("click", () => { $("log").hidden = true; });
