@@ -26,6 +26,7 @@ from bot.sending import Gateways, Job, Sender, Sent
 from bot.settings import Deliver
 from bot.wecom.contacts import Contact
 from bot.wecom.errors import DAY_QUOTAS, ApiRefused, ErrorClass, PlatformError
+from handlers import elsewhere
 from handlers.followup import results
 from handlers.followup.caps import Decision
 from handlers.talk import outbox
@@ -238,7 +239,7 @@ class Deliverer:
             self._metrics.alarm("delivery needs a change of configuration")
             log.error("delivery needs a change of configuration", kind=row.kind, error=str(error))
         if wait_s is None:
-            await self._commits.do(lambda session: outbox.mark_failed(session, row.id, error.group, str(error), now))
+            await self._commits.do(partial(note_refused, row=row, error=error, now=now))
             return True
         due_at = now + timedelta(seconds=wait_s)
         await self._commits.do(lambda session: outbox.mark_waiting(session, row.id, error.group, str(error), due_at))
@@ -329,6 +330,12 @@ def note_sent(session: Session, row: Leased, sent: Sent, now: datetime) -> None:
         results.ask_for_result(session, row, sent.platform_id, now)
     if sent.results is not None:
         results.note_mass(session, row.payload, sent.results, now)
+
+
+def note_refused(session: Session, row: Leased, error: PlatformError, now: datetime) -> None:
+    """Mark a row failed for good; what a group was to be answered in private goes to a rep."""
+    outbox.mark_failed(session, row.id, error.group, str(error), now)
+    elsewhere.note_refused(session, row, now)
 
 
 def note_profile(session: Session, contact: Contact, channel: str, now: datetime) -> None:

@@ -12,9 +12,14 @@ from sqlalchemy.orm import Session
 from handlers.followup.caps import COMPLAINT
 from handlers.followup.tables import TouchRow
 from handlers.talk.turn import Prompt, Say, Scene, Turn
+from intents.classifier import Verdict
 from loyalty.storage import among
 
 AGAIN_WITHIN: Final = timedelta(hours=2)
+OVERHEARD: Final = frozenset({"complaint", "human_agent"})
+"""What a rep is told of in a group although it is not sure: a needless look costs less than a customer unheard."""
+OVERHEARD_FROM: Final = 0.5
+"""The score from which it is worth a look; the figures stand in docs/why/0020_unsure_in_groups.md."""
 _FACTS: Final = "complaints"
 
 
@@ -24,8 +29,17 @@ def soothe(turn: Turn) -> Scene:
         last = last_complaint(turn)
         again = last is not None and turn.now - last < AGAIN_WITHIN
         yield Say(turn.reply("complaint_again" if again else "complaint"))
-    yield Prompt(COMPLAINT, "客户表达了不满, 请尽快亲自处理", turn.reply("rep_complaint"))
+    is_unsure = bool(overheard(turn.verdict, turn.message.channel))
+    why = "客户好像不满, 拿不太准, 请看一眼" if is_unsure else "客户表达了不满, 请尽快亲自处理"
+    yield Prompt(COMPLAINT, why, turn.reply("rep_complaint"))
     turn.facts.forget(_FACTS)
+
+
+def overheard(verdict: Verdict, channel: str) -> list[str]:
+    """What is urgent in a group and all but sure; nobody answers there, so a mistake is seen by a rep alone."""
+    if channel != "group" or any(scored.id in OVERHEARD for scored in verdict.scenarios):
+        return []
+    return [near.id for near in verdict.near if near.id in OVERHEARD and near.score >= OVERHEARD_FROM][:1]
 
 
 def is_angry(turn: Turn) -> bool:

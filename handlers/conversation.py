@@ -8,8 +8,20 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import clarify, consent, others, phrases, registry, service_phrases, stored_value, undo, unread
+from handlers import (
+    clarify,
+    complaints,
+    consent,
+    others,
+    phrases,
+    registry,
+    service_phrases,
+    stored_value,
+    undo,
+    unread,
+)
 from handlers.talk.answers import is_answer, is_courtesy, is_greeting, puts_off
+from handlers.talk.dialogs import QUESTION
 from handlers.talk.messages import TEXTUAL
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
@@ -31,6 +43,7 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     found = [
         scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
     ]
+    found += complaints.overheard(turn.verdict, turn.message.channel)
     found = service_phrases.settle(turn, phrases.settle(_as_if_fresh(turn), found))
     if stored_value.LATELY in hushed and not _is_asked(turn) and stored_value.goes_on(turn, found):
         found = ["stored_value"]
@@ -124,7 +137,8 @@ def _in_dialog(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Close()
         yield from _fresh(turn, found, hushed)
     elif turn.is_early and step.recall is not None:
-        yield Ask(dialog.step, dialog.state)
+        # It is put once more, and this time can be read.
+        yield Ask(dialog.step, {name: value for name, value in dialog.state.items() if name != QUESTION})
         yield from step.recall(turn)
     elif puts_off(turn.text) and not step.lingers:
         yield Ask(dialog.step, dialog.state)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from handlers import contacts, elsewhere, recalls, registry, supplies
 from handlers.brand import Brand
+from handlers.complaints import overheard
 from handlers.conversation import respond
 from handlers.facts import Facts
 from handlers.followup import entries, sop
@@ -190,7 +191,8 @@ def _set_stage(
 
 def _may_stir(message: Incoming, verdict: Verdict) -> bool:
     """Whether facts may be needed: chatter in a group, most of all messages, needs none."""
-    is_settled = bool(verdict.scenarios) or message.channel in AUTOMATIC_CHANNELS
+    is_settled = bool(verdict.scenarios) or message.channel in AUTOMATIC_CHANNELS or _tells_of(message)
+    is_settled = is_settled or bool(overheard(verdict, message.channel))
     return is_settled or supplies.is_open(verdict, message.text, message.channel)
 
 
@@ -201,12 +203,17 @@ def _settled(stage: Stage, message: Incoming, member_id: int, verdict: Verdict, 
 
 
 def _identities(messages: Sequence[Incoming]) -> set[tuple[str, str]]:
-    found = {(m.identity, m.sender) for m in messages if is_from_customer(m) or m.channel == "contact"}
+    found = {(m.identity, m.sender) for m in messages if is_from_customer(m) or _tells_of(m)}
     found |= {
         ("external_userid", m.data["to"]) for m in messages if m.channel == "kf" and m.is_staff and "to" in m.data
     }
     found |= {("external_userid", _customer_of(m)) for m in messages if m.channel == "private" and m.is_staff}
     return {(kind, value) for kind, value in found if value and kind in {"external_userid", "openid"}}
+
+
+def _tells_of(message: Incoming) -> bool:
+    """Whether the platform speaks of a customer."""
+    return message.channel == "contact" or message.kind == elsewhere.UNREACHED
 
 
 def _customer_of(message: Incoming) -> str:
@@ -279,6 +286,11 @@ def _note(stage: Stage, message: Incoming, members: dict[tuple[str, str], int], 
     """What staff wrote or tapped, and what the platform tells: never classified."""
     if message.kind == "tap":
         return _tap(stage, message, brand)
+    if message.kind == elsewhere.UNREACHED:
+        question = msgspec.structs.replace(message, channel="group", text=message.data["said"])
+        member = members[(message.identity, message.sender)]
+        turn = Turn(question, member, NOTHING, brand, stage.facts, stage.now)
+        return stage.play(turn, elsewhere.leave_to_rep(turn))
     if message.channel == "contact":
         why, asked = contacts.note_event(stage.session, message, stage.now)
         happened = contacts.happenings_of(stage.session, message, members)

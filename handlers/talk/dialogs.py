@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.orm import Session
 
+from handlers.talk.outbox import FAILED, SENT, WITHDRAWN
 from handlers.talk.tables import DialogRow, OutboxRow, PauseRow
 from handlers.talk.turn import OpenDialog
 from loyalty.storage import among
@@ -36,17 +37,20 @@ def read_dialogs(session: Session, members: Collection[int]) -> dict[Place, Open
 def could_read(session: Session, dialog: OpenDialog, received_at: datetime, within: timedelta) -> bool:
     """Whether what came in at a moment can answer a dialog: its question had been put, and had left by then.
 
-    It is taken to have left where the answer came more than `within` after the words that led to it.
+    What still waits is taken to have left where the answer came more than `within` after the words that led to it.
     """
     asked = dialog.state.get(QUESTION)
     if asked is None:
         return True
     if received_at < datetime.fromisoformat(asked["at"]):
         return False
+    named = OutboxRow.key == f"say:{asked['by']}:0"
+    row = session.execute(select(OutboxRow.state, OutboxRow.sent_at).where(named)).one_or_none()
+    if row is not None and row.state in (FAILED, WITHDRAWN):
+        return False
     if not timedelta(0) < received_at - datetime.fromisoformat(asked["heard_at"]) < within:
         return True
-    sent_at = session.scalar(select(OutboxRow.sent_at).where(OutboxRow.key == f"say:{asked['by']}:0"))
-    return sent_at is not None and sent_at <= received_at
+    return row is not None and row.state == SENT and row.sent_at <= received_at
 
 
 def read_pauses(session: Session, members: Collection[int], now: datetime) -> dict[Place, datetime]:
