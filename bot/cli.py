@@ -13,6 +13,8 @@ import typer
 
 from bot import checks, running
 from bot.app import PARTS, Service
+from bot.brands import read_programme
+from bot.clock import system_clock
 from bot.command import (
     FINDINGS,
     FINE,
@@ -27,13 +29,17 @@ from bot.command import (
 )
 from bot.evaluation_cli import evaluate
 from bot.fraud_cli import fraud_app
+from bot.handovers_cli import packets_app, pools_app
 from bot.imports_cli import imports_app
 from bot.keys_cli import keys_app
 from bot.logs import mask, set_up_logging
+from bot.members_cli import members_app
 from bot.models_cli import models_app
+from bot.offers_cli import lottery_app, plans_app
 from bot.report_cli import report_app
 from bot.settings import load_settings
 from bot.sop_cli import sop_app
+from bot.tiers_cli import tiers_app
 from bot.understanding_cli import classify, train
 from handlers.talk import inbox
 from loyalty import audit as ledger_audit
@@ -53,6 +59,12 @@ app.add_typer(report_app, name="report")
 app.add_typer(imports_app, name="import")
 app.add_typer(keys_app, name="keys")
 app.add_typer(fraud_app, name="fraud")
+app.add_typer(members_app, name="members")
+app.add_typer(tiers_app, name="tiers")
+app.add_typer(lottery_app, name="lottery")
+app.add_typer(plans_app, name="plans")
+app.add_typer(packets_app, name="packets")
+app.add_typer(pools_app, name="pools")
 
 
 def main() -> None:
@@ -165,11 +177,26 @@ def talk(
 
 @app.command("audit")
 @command
-def audit() -> int:
+def audit(
+    tiers: Annotated[bool, typer.Option("--tiers", help="Find each member's tier again too, from the rows.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Set balances, lots, holds and tiers right, from the rows alone.")
+    ] = False,
+) -> int:
     """Check the ledger: sums, lots, holds and balances; findings are printed, all of them."""
-    database = ready_database(settings_in_force())
+    settings = settings_in_force()
+    database = ready_database(settings)
+    if rebuild:
+        from bot.rebuilding import rebuild_all
+
+        for name, count in rebuild_all(database, read_programme(settings.paths.config), system_clock()).items():
+            out.print(f"{name}: {count} set right", markup=False)
     with database.reading() as session:
         found = ledger_audit.findings(session)
+    if tiers:
+        from bot.rebuilding import tier_findings
+
+        found += tier_findings(database, read_programme(settings.paths.config), system_clock())
     for finding in found:
         out.print(str(finding), markup=False)
     out.print(f"{len(found)} findings" if found else "the ledger is sound")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
+from uuid import uuid4
 
 import typer
 from rich.console import Console
@@ -16,6 +17,7 @@ from bot.schema import SchemaError, check_schema
 from bot.settings import Settings, SettingsError, load_settings
 from bot.yaml_files import ConfigError
 from intents.errors import IntentsError
+from loyalty.errors import LoyaltyError
 
 P = ParamSpec("P")
 FINE, FINDINGS, WRONG_USE = 0, 1, 2
@@ -24,7 +26,10 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def command(work: Callable[P, int]) -> Callable[P, None]:
-    """Turn a function that gives an exit status into a command; expected errors become one line on stderr."""
+    """Turn a function that gives an exit status into a command; expected errors become one line on stderr.
+
+    What the loyalty core refuses is a finding, what cannot be read or reached is wrong use.
+    """
 
     @wraps(work)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -33,6 +38,9 @@ def command(work: Callable[P, int]) -> Callable[P, None]:
         except (SettingsError, ConfigError, SchemaError, IntentsError) as error:
             err.print(str(error), markup=False)
             status = WRONG_USE
+        except LoyaltyError as error:
+            err.print(str(error), markup=False)
+            status = FINDINGS
         except OperationalError as error:
             err.print(f"the database does not answer: {mask(str(error.orig))}; check storage.url", markup=False)
             status = WRONG_USE
@@ -40,6 +48,11 @@ def command(work: Callable[P, int]) -> Callable[P, None]:
 
     run.__annotations__ = {**work.__annotations__, "return": None}
     return run
+
+
+def new_key() -> str:
+    """The ledger key of something a person did by a command, once."""
+    return f"cli:{uuid4()}"
 
 
 def say(line: str) -> None:

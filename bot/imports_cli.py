@@ -1,7 +1,9 @@
-"""`huitou import`: members and orders from CSV files, with a progress bar and a word on every refused row."""
+"""`huitou import`: members, orders and exchange codes from CSV files, with a word on every refused row."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +12,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from bot.brands import read_programme
 from bot.clock import system_clock
-from bot.command import FINDINGS, FINE, WRONG_USE, command, err, out, ready_database, settings_in_force
+from bot.command import FINDINGS, FINE, WRONG_USE, command, err, new_key, out, ready_database, settings_in_force
 from bot.file_imports import MEMBERS, ORDERS, Import, Kind, Report
+from loyalty import codes
 from loyalty.identities import Identifier
 from loyalty.import_columns import HeaderError
 from loyalty.imports import ImportInterrupted
 
-imports_app = typer.Typer(no_args_is_help=True, help="Members and orders from CSV files.")
+imports_app = typer.Typer(no_args_is_help=True, help="Members, orders and exchange codes from CSV files.")
 
 File = Annotated[Path, typer.Argument(help="CSV with a header line; UTF-8 or GB18030.")]
 Source = Annotated[str, typer.Option(help="Where the rows come from, where no column says it: pos, tmall …")]
@@ -36,6 +39,56 @@ def import_members(file: File, source: Source = "", dry_run: DryRun = False, aga
 def import_orders(file: File, source: Source = "", dry_run: DryRun = False, again: Again = False) -> int:
     """Bring in paid orders and let them earn by the programme's rules; each order once."""
     return _run(ORDERS, file, source, dry_run, again)
+
+
+@imports_app.command("codes")
+@command
+def import_codes(
+    pool: Annotated[str, typer.Argument(help="The pool, as rewards of the programme name it.")],
+    file: Annotated[Path, typer.Argument(help="CSV with the columns code and, where codes lapse, last_day.")],
+    dry_run: DryRun = False,
+) -> int:
+    """Fill a pool up with exchange codes of another shop: all of the file, or none. The same file again is refused."""
+    settings = settings_in_force()
+    programme = read_programme(settings.paths.config)
+    pools = sorted({reward.pool for reward in programme.rewards if reward.pool is not None})
+    if pool not in pools:
+        known = f"there are {', '.join(pools)}" if pools else "give a reward way: exchange and a pool"
+        err.print(f"no reward hands out from pool {pool}; {known}", markup=False)
+        return WRONG_USE
+    try:
+        lines = _lines_of(file)
+    except OSError as error:
+        err.print(str(error), markup=False)
+        return WRONG_USE
+    database, now = ready_database(settings), system_clock()
+    try:
+        if dry_run:
+            with database.reading() as session:
+                errors: Sequence[codes.RowError] = codes.check_codes(session, pool, lines, now, programme.zone)
+            added = max(0, len(lines) - 1)
+        else:
+            with database.transaction() as session:
+                added, errors = codes.import_codes(session, pool, lines, new_key(), now, programme.zone).added, ()
+    except codes.BadRows as bad:
+        errors = bad.errors
+    for wrong in errors:
+        out.print(f"line {wrong.line}, {wrong.field}: {wrong.mend}", markup=False)
+    if errors:
+        out.print(f"{len(errors)} errors; nothing was imported", markup=False)
+        return FINDINGS
+    out.print(f"{added} codes {'would go' if dry_run else 'went'} into pool {pool}", markup=False)
+    return FINE
+
+
+def _lines_of(file: Path) -> list[str]:
+    """The lines of a file in UTF-8 or GB18030, their ends kept; what is neither comes as signs no code has."""
+    raw = file.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("gb18030", "replace")
+    return list(StringIO(text, newline=""))
 
 
 def _run(kind: Kind, file: Path, source: str, dry_run: bool, again: bool) -> int:
