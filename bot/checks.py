@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from bot.brands import read_corpus, read_programme, read_replies, read_scenarios, scenario_problems
+from bot.brands import (
+    read_corpus,
+    read_knowledge,
+    read_plan,
+    read_programme,
+    read_replies,
+    read_scenarios,
+    read_sops,
+    scenario_problems,
+)
 from bot.settings import Settings, SettingsError, links_of, load_settings
 from bot.yaml_files import ConfigError
 from handlers import registry
@@ -25,15 +34,15 @@ def findings(load: Callable[[], Settings] = load_settings) -> list[str]:
         return str(error).splitlines()
     config = settings.paths.config
     found: list[str] = []
-    for check in (_programme, _replies, _scenarios, _corpus):
+    checks: tuple[Callable[[], Iterable[str]], ...] = (
+        lambda: _programme(config), lambda: _replies(config), lambda: _scenarios(config), lambda: _corpus(config),
+        lambda: _rewards(settings), lambda: _followups(settings), lambda: _knowledge(config), lambda: _plan(config),
+    )  # fmt: skip
+    for check in checks:
         try:
-            found += check(config)
+            found += check()
         except ConfigError as error:
             found += error.problems
-    try:
-        found += _rewards(settings)
-    except ConfigError as error:
-        found += error.problems
     return [*dict.fromkeys(found), *_training(settings), *_receivers(settings), *_connection(settings)]
 
 
@@ -77,6 +86,23 @@ def _scenarios(config: Path) -> Iterable[str]:
                 f"{place}: says: nothing for {channel}; add a reply"
                 for channel in sorted(AUTOMATIC_CHANNELS - scenario.says.keys())
             )
+
+
+def _followups(settings: Settings) -> Iterable[str]:
+    config = settings.paths.config
+    scenarios, adapters = frozenset(read_scenarios(config)), frozenset(settings.followup.adapters)
+    read_sops(config, read_programme(config), scenarios, adapters)
+    return ()
+
+
+def _knowledge(config: Path) -> Iterable[str]:
+    read_knowledge(config, read_programme(config))
+    return ()
+
+
+def _plan(config: Path) -> Iterable[str]:
+    read_plan(config)
+    return ()
 
 
 def _corpus(config: Path) -> Iterable[str]:

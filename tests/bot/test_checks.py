@@ -312,3 +312,18 @@ def test_red_packets_that_nobody_pays_are_noticed(running: Path) -> None:
     folder = with_rewards(running, "{id: packet, name: 红包, cost_points: 50, way: red_packet, value_fen: 100}")
     told = checks.notices(lambda: load_settings(paths={"config": folder}))
     assert [line for line in told if "red_packet_adapter" in line]
+
+
+def test_what_the_service_would_refuse_is_found(running: Path) -> None:
+    """Knowledge of a product that is gone, a gift that is gone, a faulty plan: the check says so before the start."""
+    for folder in ("knowledge", "followups"):
+        (running / folder).mkdir()
+    shutil.copy(CONFIG / "knowledge/QH-TEA-20.yaml", running / "knowledge")
+    shutil.copy(CONFIG / "followups/inactive_recall.yaml", running / "followups")
+    programme = running / "programme.yaml"
+    written = programme.read_text(encoding="utf-8")
+    programme.write_text(written.replace("QH-TEA-20", "QH-TEA-21").replace("id: ten_off", "id: five_off"), "utf-8")
+    (running / "appointments.yaml").write_text("place: 青禾\nslots: 30\n", encoding="utf-8")
+    found = checks.findings(lambda: load_settings(paths={"config": running}))
+    for words in ("knowledge/QH-TEA-20.yaml:1: sku", "no coupon 'ten_off'", "appointments.yaml:2"):
+        assert any(words in line for line in found), words
