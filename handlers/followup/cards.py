@@ -16,6 +16,8 @@ from handlers.talk.outbox import Outgoing
 
 BUTTONS: Final = (("已发送", 1, "done"), ("不合适", 3, "no"), ("稍后提醒", 2, "later"))
 MOST_PROMPTS: Final = 3
+TAKEN_OVER: Final = "taken_over_by"
+"""What a run remembers of being given to somebody else for good."""
 NO_REP: Final = "没有可提醒的导购: 请设置 wecom.default_rep"
 
 
@@ -55,6 +57,9 @@ def _receiver(desk: Desk, run: Run, to: str) -> str:
         return desk.brand.staff.supervisor
     if to != "rep":
         return to
+    taken_over = str(run.occasion.event.get(TAKEN_OVER, ""))
+    if taken_over and taken_over not in desk.crowd.gone_reps():
+        return taken_over
     return run.rep if run.occasion.scenario and run.rep not in desk.crowd.gone_reps() else desk.rep_of(run)
 
 
@@ -71,6 +76,7 @@ def undone(desk: Desk, run: Run, asked: Prompt) -> Went:
             desk.journal.note(run, Decision("escalated", why), "rep")
             if asked.reassign:
                 with_rep(run, to)
+                run.know(**{TAKEN_OVER: to})
         desk.journal.keep(run)
         if asked.go_on_after_h:
             return desk.wait(run, desk.now + timedelta(hours=asked.go_on_after_h), "prompted")
