@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -50,15 +50,31 @@ def go_on(turn: Turn, state: dict[str, Any]) -> Scene:
 
 
 def _settle_hour(plan: book.Plan, service: Service, moment: Moment) -> Moment:
-    """三点 is in the afternoon where the place is closed at three in the morning."""
+    """三点 is in the afternoon where the place is closed at three in the morning; else the nearer of the two."""
     if not moment.is_loose or moment.day is None:
         return moment
     hours = plan.open_hours(service, moment.day)
     open_at = [at for at in moment.times() if any(one.opens <= at < one.closes for one in hours)]
-    if len(open_at) != 1:
-        later = moment.times()[-1] if not open_at else None
-        return Moment(moment.first, moment.last, later) if later else moment
-    return Moment(moment.first, moment.last, open_at[0], moment.part)
+    if len(open_at) == 1:
+        return Moment(moment.first, moment.last, open_at[0], moment.part)
+    if open_at or not hours:
+        return moment
+    starts = [_minutes(start) for start in plan.starts(service, moment.day)]
+    nearest = min(moment.times(), key=lambda at: min((abs(_minutes(at) - start) for start in starts), default=0))
+    return Moment(moment.first, moment.last, nearest)
+
+
+def _minutes(at: time) -> int:
+    return at.hour * 60 + at.minute
+
+
+def _hour_words(moment: Moment) -> str:
+    """The hour that is kept, as it was said."""
+    if moment.at is None:
+        return ""
+    if moment.is_loose:
+        return f"{moment.at.hour}点" + (f"{moment.at.minute}分" if moment.at.minute else "")
+    return f"{moment.at:%H:%M}"
 
 
 def ask(turn: Turn, state: dict[str, Any], needs: str, reply: str, **variables: Any) -> Scene:
@@ -72,7 +88,8 @@ def ask_service(turn: Turn, state: dict[str, Any]) -> Scene:
     services = turn.brand.appointments.services
     yield Ask("appointment", state | {"needs": "项目"})
     menu = tuple((service.id, service.name) for service in services)
-    yield Say(turn.reply("appointment_service", services=[service.name for service in services]), menu)
+    at = _hour_words(unpack(state.get("moment")))
+    yield Say(turn.reply("appointment_service", services=[service.name for service in services], at=at), menu)
 
 
 def _ask_day(turn: Turn, state: dict[str, Any], service: Service, moment: Moment) -> Scene:
@@ -82,7 +99,8 @@ def _ask_day(turn: Turn, state: dict[str, Any], service: Service, moment: Moment
         span = [moment.first + timedelta(days=ahead) for ahead in range((moment.last - moment.first).days + 1)]
         days = [day_words(day) for day in span if plan.open_hours(service, day)][:7]
     hours = hours_words(plan)
-    yield from ask(turn, state, "日期", "appointment_day", service=service.name, days=days, hours=hours)
+    yield from ask(turn, state, "日期", "appointment_day", service=service.name, days=days, hours=hours,
+                   at=_hour_words(moment))  # fmt: skip
 
 
 def _ask_time(turn: Turn, state: dict[str, Any], service: Service, day: date, moment: Moment) -> Scene:
@@ -127,14 +145,15 @@ def _try(turn: Turn, state: dict[str, Any], service: Service, starts_at: datetim
     """Everything is said: book it, or say why not and what is free instead."""
     plan = turn.brand.appointments
     local, day = local_now(turn), starts_at.date()
+    hour_kept = state | {"moment": pack(Moment(at=starts_at.time()))}
     if starts_at <= local:
-        yield from ask(turn, state | {"moment": None}, "日期", "appointment_past", service=service.name)
+        yield from ask(turn, hour_kept, "日期", "appointment_past", service=service.name)
     elif starts_at < local + timedelta(minutes=plan.notice_min):
         yield from _full(turn, state, service, day, starts_at, "appointment_too_soon")
     elif (day - local.date()).days > plan.ahead_days:
-        yield from ask(turn, state | {"moment": None}, "日期", "appointment_too_far", days=plan.ahead_days)
+        yield from ask(turn, hour_kept, "日期", "appointment_too_far", days=plan.ahead_days)
     elif not plan.open_hours(service, day):
-        yield from ask(turn, state | {"moment": None}, "日期", "appointment_closed_day", day=day_words(day),
+        yield from ask(turn, hour_kept, "日期", "appointment_closed_day", day=day_words(day),
                         hours=hours_words(plan))  # fmt: skip
     elif starts_at.time() not in set(plan.starts(service, day)):
         yield from _full(turn, state, service, day, starts_at, "appointment_closed")

@@ -30,6 +30,7 @@ _SHOW: Final = re.compile(
     r"我约的|我(?:都)?约了(?:啥|什么|哪|几|没|吗)|我有(?:啥|什么|哪些)预约|我的预约|约的(?:是)?(?:几点|哪天|什么时候)|预约(?:成功|上)了?(?:吗|没|么)|查.{0,4}预约|约上了|约好了?[吗没]|还在不在|几点来着"
 )
 _OTHERWISE: Final = re.compile(r"(?:等等|等下|等一下|不对|那|哦)?[,， ]*(?:还是|算了?,?|改|换)")
+_RATHER: Final = re.compile(r"(?:那|要不|不如|还是|要么)(?!.*[吗么?？])")
 _LATE: Final = re.compile(r"迟到|晚到|晚点到|晚一点到|堵车|堵在|赶不上|赶不到|会晚")
 _OPEN: Final = re.compile(r"营业|几点开门|几点关门|开到几点|几点下班|几点上班|开门吗")
 _SERVICES: Final = re.compile(r"(?:能|可以)约(?:什么|啥|哪些)|有(?:什么|哪些|啥)(?:项目|服务|课)|都有啥")
@@ -142,6 +143,8 @@ def is_pick(turn: Turn) -> bool:
 def is_change(turn: Turn) -> bool:
     """Just booked: whether a message wants it otherwise after all."""
     if read_shift(turn.text) is not None:
+        return True
+    if _RATHER.match(turn.text) and len(turn.text) <= 12 and read_moment(turn.text, local_now(turn)).is_said:
         return True
     if CANCEL.search(turn.text) or _OTHERWISE.match(turn.text):
         named = names_service(turn) is not None or read_moment(turn.text, local_now(turn)).is_said

@@ -18,7 +18,7 @@ from loyalty.storage import among
 AGAIN_WITHIN: Final = timedelta(hours=2)
 OVERHEARD: Final = frozenset({"complaint", "human_agent"})
 """What a rep is told of in a group although it is not sure: a needless look costs less than a customer unheard."""
-OVERHEARD_FROM: Final = 0.5
+OVERHEARD_FROM: Final = 0.6
 """The score from which it is worth a look; the figures stand in docs/why/0020_unsure_in_groups.md."""
 _FACTS: Final = "complaints"
 

@@ -44,7 +44,8 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
         scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
     ]
     found += complaints.overheard(turn.verdict, turn.message.channel)
-    found = service_phrases.settle(turn, phrases.settle(_as_if_fresh(turn), found))
+    fresh = _as_if_fresh(turn)
+    found = service_phrases.settle(fresh, phrases.settle(fresh, found))
     if stored_value.LATELY in hushed and not _is_asked(turn) and stored_value.goes_on(turn, found):
         found = ["stored_value"]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handlers import history, joining, knowledge, points, redemption, reward_words
+from handlers import history, joining, knowledge, points, redemption, reward_words, shipping
 from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
@@ -59,6 +59,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     goods = "product_question" in found and knowledge.products_named(turn.text, turn.brand.programme)
     if goods and not re.search(r"换|兑|积分", turn.text):
         return found  # something the brand sells may be a reward as well; a question about the goods is about these
+    if set(found) <= _NEAR | {"appointment"} and turn.dialog is None and shipping.speaks_of(turn):
+        return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]
     if set(found) <= _NEAR and turn.dialog is None and redemption.asks_again(turn.text):

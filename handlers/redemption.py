@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import catalogue, history, joining, offers, particulars, undo
+from handlers import catalogue, history, joining, offers, particulars, shipping, undo
 from handlers.talk.answers import (
     YES_NO,
     Answer,
@@ -44,14 +44,6 @@ _ALL_OF_THEM: Final = re.compile(
     r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)|(?:我|要|换|那)*[前后][两二三四五六七八\d](?:个|款|样)"
 )
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
-_ADDRESS: Final = re.compile(
-    r"(?:[省市区县镇乡村].*(?:路|街|巷|道|村|号|栋|幢|座|室|楼|弄|苑|小区|花园|公寓|大厦))|(?:路|街|弄|"
-    r"小区).{0,12}\d+.{0,3}(?:号|栋|室|弄)"
-)
-_TO: Final = re.compile(
-    r"^(?:(?:麻烦|请|帮我|给我|那|要|改|换)*(?:寄|送|发|邮)(?:到|去|给)?|(?:我的)?(?:收货|新)?地址(?:是|改成|"
-    r"换成)?)[:： ]*"
-)
 _CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
 
 
@@ -62,6 +54,8 @@ def start(turn: Turn) -> Scene:
         yield Prompt("points_redeem", why, turn.reply("redeem_prepared"), private=True)
     elif history.asks(turn.text):
         yield Say(history.describe(turn))
+    elif shipping.speaks_of(turn):
+        yield from shipping.take(turn)
     elif not turn.facts.is_member(turn.member_id):
         yield from joining.invite(turn, turn.text)
     else:
@@ -150,8 +144,8 @@ def confirm(turn: Turn) -> Scene:
         yield from _prompt(turn, reward, changed[1], state.get("shown", ()), state.get("address", ""))
     elif changed and not (len(changed[0]) == 1 and particulars.asks(turn.text)):
         yield from _offer(turn, *changed, state.get("shown", ()))
-    elif reward.way == "ship" and is_address(turn.text):
-        address = _TO.sub("", turn.message.text.strip()).strip(" ,，。:：")
+    elif reward.way == "ship" and shipping.is_address(turn.text):
+        address = shipping.address_in(turn)
         yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
     elif particulars.asks(turn.text):
         yield from particulars.tell(turn, changed[0][0] if changed else reward)
@@ -171,7 +165,9 @@ def is_about(turn: Turn) -> bool:
         return True
     if "reward" in state and re.fullmatch(r"(?:能|可以|那|要)?[换兑][^货退]{0,3}", text):
         return True
-    if is_odd_quantity(text) or _wants_back(text) or ("reward" in state and is_address(text)):
+    if is_odd_quantity(text) or _ALL_OF_THEM.match(text) or _wants_back(text):
+        return True
+    if "reward" in state and shipping.is_address(text):
         return True
     if (read_quantity(text) or read_more(text)) and len(text) <= 10:
         return True
@@ -183,11 +179,6 @@ def is_about(turn: Turn) -> bool:
     if _OTHERS.search(text) and len(text) <= 12 and turn.brand.programme.points_name not in text:
         return True
     return bool(_found(turn, state.get("shown", ()))) and not text.endswith(("?", "？", "吗"))
-
-
-def is_address(text: str) -> bool:
-    """Whether a message holds a postal address."""
-    return len(text) >= 8 and bool(_ADDRESS.search(text))
 
 
 def remind(turn: Turn) -> Scene:
@@ -348,20 +339,18 @@ def _settle(turn: Turn, state: dict[str, Any]) -> Scene:
         turn.reply(
             name, item=outcome.name, quantity=outcome.quantity, cost=outcome.cost,
             code=outcome.code if reward.handed_in else "", balance=outcome.balance, handover=outcome.handover,
-            address=address, minutes=0 if is_final else turn.brand.programme.undo_within_min,
+            address=address, is_known=shipping.is_known(turn),
+            minutes=0 if is_final else turn.brand.programme.undo_within_min,
         )
     )  # fmt: skip
-    if address:
-        why = f"兑换的「{outcome.name}」× {outcome.quantity} 要寄到新地址: {address}"
-        quote = turn.reply("rep_redeem_ship", item=outcome.name)
-        yield Prompt(f"redeem_ship:{outcome.id}", why, quote, private=True, title="兑换寄送")
+    yield from shipping.tell_rep(turn, outcome, reward, address)
 
 
 def _item(turn: Turn, state: dict[str, Any]) -> dict[str, Any]:
     reward = turn.brand.programme.reward(state["reward"])
     return {"item": reward.name, "quantity": state["quantity"], "cost": state["cost"], "reward": reward.id,
             "balance": turn.facts.balance(turn.member_id).available, "is_ship": reward.way == "ship",
-            "address": state.get("address", "")}  # fmt: skip
+            "is_known": shipping.is_known(turn), "address": state.get("address", "")}  # fmt: skip
 
 
 def _over(turn: Turn) -> Scene:

@@ -14,6 +14,11 @@ _ASKS: Final = re.compile(
     r"[?？]|[吗么嘛呢]$|什么|怎么|多少|哪|几|能不能|可不可以|可以.{0,6}吗|是不是|有没有|会不会|要不要|啥|咋|[^不]不$"
 )
 _PARCEL: Final = re.compile(r"快递|物流|发货|包裹|单号|派送|到货|签收")
+_ONLY_HOUR: Final = re.compile(
+    r"(?:那|就|我|想|要|可以|能)*(?:今天|明天|后天|大后天|(?:这|下|本)?(?:周|星期|礼拜)[一二三四五六日天末]|\d{1,2}[月号日]|\d{1,2}月\d{1,2}[号日])?"
+    r"(?:早上|上午|中午|下午|傍晚|晚上|早|晚)?(?:\d{1,2}|[一二两三四五六七八九十]{1,3})(?:点|[:：]\d{2})(?:钟|整|半|一刻|三刻|\d{1,2}分?)?"
+    r"(?:左右|以后)?(?:过来|来|到|去)?(?:可以|行|方便|有位|有空|能来)?[吗么不]?"
+)
 _BOOK: Final = re.compile(r"预约|(?:^|我|想|要|帮|给我|再)约(?!会|饭|等|定|好)|有位|空位|留个位")
 
 
@@ -28,7 +33,7 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         if appointments.asks_hours(text):
             return ["appointment"]
         is_timed = read_moment(text, local_now(turn)).is_said
-        if _BOOK.search(text) or (is_timed and names_service(turn) is not None):
+        if _BOOK.search(text) or (is_timed and names_service(turn) is not None) or _is_bare_wish(turn):
             return ["appointment"]
     if logistics.names_number(text):
         return ["order_logistics"]
@@ -37,3 +42,14 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if _ASKS.search(text) and knowledge.products_named(text, turn.brand.programme):
         return ["product_question"]
     return found
+
+
+def _is_bare_wish(turn: Turn) -> bool:
+    """Whether a message is nothing but an hour, or the name of a service: 七点, 周六晚上七点可以吗, 手冲体验课."""
+    text = turn.text.strip("吧呀啊~。!！?？ ")
+    if turn.dialog is not None:
+        return False
+    named = names_service(turn)
+    if named is not None and text in (named.name, *named.aliases):
+        return not knowledge.products_named(text, turn.brand.programme)
+    return bool(_ONLY_HOUR.fullmatch(text)) and read_moment(text, local_now(turn)).at is not None

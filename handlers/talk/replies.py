@@ -23,6 +23,7 @@ NAMES = frozenset(
         "points_rules_expiry", "points_rules_worth", "points_rules_behaviours", "points_rules_unknown",
         "redeem_done_ship", "redeem_done_coupon", "redeem_done_link", "redeem_done_page", "redeem_done_exchange",
         "redeem_done_red_packet", "redeem_which", "redeem_quantity", "redeem_detail", "rep_redeem_ship",
+        "rep_redeem_address", "redeem_ship_to",
         "undo_still_open", "join_invite", "join_repeat", "join_still_open", "join_later", "join_done", "phone_ask",
         "phone_bad", "phone_done", "phone_not_now", "phone_by_staff", "rep_bind_phone", "membership_tier",
         "membership_next", "membership_benefits", "membership_joined", "membership_stranger", "membership_staff",
