@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot.database import Database
+from bot.past_lives import Life
 from handlers import contacts
 from handlers.brand import Brand
 from handlers.followup import entries, sop, sources, sweeps
@@ -32,6 +33,8 @@ from loyalty.writing import write_rows
 
 AT_ONCE: Final = 1000
 Work = Callable[[Session], list[Outgoing]]
+Act = tuple[datetime, int, Callable[[], None]]
+"""Something a member does at a moment; the number keeps two of one moment in order."""
 
 
 def ticks(brand: Brand, now: datetime, is_new_day: bool = True) -> Iterator[Work]:
@@ -121,7 +124,8 @@ class Rehearsal:
         occasion = Occasion(scenario, member_id, rep, key, title, said, "客户群", f"听到{said}", "好的", name)
         with self.database.transaction() as session:
             runs = FollowUps(session, [member_id], self.brand, self.now)
-            runs.start(occasion, False)
+            opted_out = customers.profiles(session, [member_id])[member_id].opted_out_at is not None
+            runs.start(occasion, opted_out)
             outbox.add(session, runs.flush(), self.now)
 
     def tick(self) -> list[OutboxRow]:
@@ -168,7 +172,7 @@ class Rehearsal:
 
 @dataclass
 class DryRun:
-    """One follow-up over a simulated time with ghosts, whose lives come from a seed."""
+    """One follow-up over a time: with ghosts whose lives come from a seed, or with `past` lives played again."""
 
     database: Database
     brand: Brand
@@ -177,31 +181,32 @@ class DryRun:
     days: int = 31
     ghosts: int = 20
     seed: int = 7
+    past: Sequence[Life] = ()
     names: dict[int, str] = field(default_factory=dict)
 
     def play(self) -> Iterator[str]:
         """Lines that say who would have got what and when, and who not and why; the last ones sum up."""
         alone = Sops({self.sop.id: self.sop.model_copy(update={"enabled": True})})
         brand = replace(self.brand, sops=alone)
-        dice = random.Random(self.seed)
         stage = Rehearsal(self.database, brand, self.begin - timedelta(days=1)).open()
-        self._make_ghosts(stage, dice)
+        acts = self._relive(stage) if self.past else self._make_up(stage)
         stage.now, finish = self.begin, self.begin + timedelta(days=self.days)
-        lives = self._lives(dice)
         shown, counts = 0, dict[str, int]()
         while stage.now < finish:
-            while lives and lives[0][0] <= stage.now:
-                self._live(stage, *lives.pop(0)[1:])
+            while acts and acts[0][0] <= stage.now:
+                acts.pop(0)[2]()
             stage.tick()
             for member, line in stage.touches()[shown:]:
                 shown += 1
                 counts[line.decision] = counts.get(line.decision, 0) + 1
                 yield f"{self.names.get(member, member)} | {in_words(line, brand, brand.restraint.zone)}"
-            stage.now = min([stage.next_moment(), finish, *(moment for moment, *_ in lives[:1])])
+            stage.now = min([stage.next_moment(), finish, *(moment for moment, *_ in acts[:1])])
         words = ", ".join(f"{decision} {count}" for decision, count in sorted(counts.items())) or "无人进入"
-        yield f"{self.days} 天, {len(self.names)} 位幽灵会员: {words}"
+        yield f"{self.days} 天, {len(self.names)} 位{'会员' if self.past else '幽灵会员'}: {words}"
 
-    def _make_ghosts(self, stage: Rehearsal, dice: random.Random) -> None:
+    def _make_up(self, stage: Rehearsal) -> list[Act]:
+        """Ghosts, and what they do meanwhile: buy now and then, and for some the very thing that sets this one off."""
+        dice = random.Random(self.seed)
         products = [product.sku for product in stage.brand.programme.products]
         for number in range(1, self.ghosts + 1):
             name = f"幽灵{number}"
@@ -211,24 +216,42 @@ class DryRun:
             rhythm, sku = dice.randrange(8, 40), dice.choice(products)
             for back in range(dice.randrange(6), 0, -1):
                 stage.order(name, sku, back * rhythm + dice.random() * 3, dice.randrange(40, 300))
-
-    def _lives(self, dice: random.Random) -> list[tuple[datetime, str, int]]:
-        """What the ghosts do meanwhile: buy now and then, and for some the very thing that sets this one off."""
-        found = []
-        for member in self.names:
-            for kind in ("order", "trigger"):
+        acts: list[Act] = []
+        for member, name in self.names.items():
+            for work in (partial(stage.order, name, products[0]), partial(self._set_off, stage, member, name)):
                 if dice.random() < 0.6:
-                    found.append((self.begin + timedelta(hours=dice.randrange(self.days * 24)), kind, member))
-        return sorted(found)
+                    at = self.begin + timedelta(hours=dice.randrange(self.days * 24))
+                    acts.append((at, len(acts), work))
+        return sorted(acts)
 
-    def _live(self, stage: Rehearsal, kind: str, member: int) -> None:
-        name = self.names[member]
-        if kind == "order":
-            stage.order(name, stage.brand.programme.products[0].sku)
-            return
+    def _set_off(self, stage: Rehearsal, member: int, name: str) -> None:
         for trigger in self.sop.triggers:
             if trigger.scenario is not None:
                 stage.hear(trigger.scenario, member, name)
             elif trigger.event_kind and trigger.order is None:
                 stage.happen(trigger.event_kind, member, welcome_code="ghost", event_points=120, event_name="滤芯",
                              event_amount_yuan=80.0, event_days=7)  # fmt: skip
+
+    def _relive(self, stage: Rehearsal) -> list[Act]:
+        """Members without their names, and what they did: bought before, and bought, said and met meanwhile."""
+        acts: list[Act] = []
+        scenarios = {trigger.scenario for trigger in self.sop.triggers if trigger.scenario}
+        for life in self.past:
+            name = f"会员{life.member_id}"
+            member = stage.member(name, life.rep, life.birthday)
+            self.names[member] = name
+            if life.is_opted_out:
+                with stage.database.transaction() as session:
+                    customers.opt_out(session, member, stage.now)
+            for at, sku, fen in life.orders:
+                work = partial(stage.order, name, sku, amount_yuan=fen // 100)
+                if at < self.begin:
+                    work(days_ago=(stage.now - at) / timedelta(days=1))
+                else:
+                    acts.append((at, len(acts), work))
+            for at, scenario in life.said:
+                if scenario in scenarios:
+                    acts.append((at, len(acts), partial(stage.hear, scenario, member, name, life.rep)))
+            for at, kind, data in life.happened:
+                acts.append((at, len(acts), partial(stage.happen, kind, member, **data)))
+        return sorted(acts)

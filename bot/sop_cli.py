@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import getpass
 import tempfile
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from bot.brands import load_brand
 from bot.clock import system_clock
 from bot.command import FINDINGS, FINE, WRONG_USE, command, err, out, ready_database, say, settings_in_force
 from bot.database import Database
+from bot.past_lives import Life, lives_of
 from bot.rehearsal import DryRun
 from handlers.brand import Brand
 from handlers.followup import experiments, picture, why
@@ -76,17 +78,28 @@ def dry_run(
     ghosts: Annotated[int, typer.Option(min=1, max=500, help="How many members to make up.")] = 20,
     seed: Annotated[int, typer.Option(help="Another seed gives other lives.")] = 7,
     begin: Annotated[datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="The first day.")] = None,
+    past: Annotated[int, typer.Option(min=0, max=5000, help="Play again what so many real members did then.")] = 0,
 ) -> int:
-    """Play one follow-up over a simulated time with ghosts; nothing is sent and nothing is stored."""
-    brand = load_brand(settings_in_force())
+    """Play one follow-up over a simulated or a past time; nothing is sent and nothing is stored."""
+    settings = settings_in_force()
+    brand = load_brand(settings)
     sop = _known(brand, name)
     if sop is None:
         return WRONG_USE
     start = begin.replace(tzinfo=brand.restraint.zone).astimezone(UTC) if begin else system_clock()
+    if past and begin is None:
+        start -= timedelta(days=days)
+    lives: Sequence[Life] = ()
+    if past:
+        with ready_database(settings).reading() as session:
+            lives = lives_of(session, start, start + timedelta(days=days), past)
+        if not lives:
+            err.print("nobody was known then; leave --past out to play with ghosts", markup=False)
+            return FINDINGS
     with tempfile.TemporaryDirectory() as folder:
         database = Database(f"sqlite:///{folder}/dry-run.db", sqlite_synchronous="OFF")
         Base.metadata.create_all(database.engine)
-        for line in DryRun(database, brand, sop, start, days, ghosts, seed).play():
+        for line in DryRun(database, brand, sop, start, days, ghosts, seed, lives).play():
             say(line)
         database.dispose()
     return FINE
