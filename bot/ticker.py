@@ -13,6 +13,7 @@ from bot.brands import BrandHolder
 from bot.cache import Sleeper, Wake
 from bot.clock import Clock
 from bot.database import Database
+from bot.notices import Notices
 from bot.work_metrics import WorkMetrics
 from handlers.followup import entries, sop, sources, sweeps
 from handlers.reminders import due_reminders
@@ -61,6 +62,7 @@ class Ticker:
         self._database, self._brand, self._clock = database, brand, clock
         self._metrics, self._on_fired = metrics, on_fired
         self._keep_answers, self._keep_events = keep_answers, keep_events
+        self._notices = Notices(metrics.alarm)
         self._swept_at: datetime | None = None
         self._measured_at: datetime | None = None
 
@@ -134,6 +136,8 @@ class Ticker:
             self._on_fired()
         self._know_members(now)
         self._prune(now)
+        with self._database.reading() as session:
+            self._notices.look(session, self._brand().programme, now)
 
     def _prune(self, now: datetime) -> None:
         """Answers and events whose time is over."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
@@ -10,11 +11,13 @@ from time import sleep
 import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from bot.api.writes import Write, answer_once
 from bot.brands import BrandHolder
 from bot.cache import TICK, LocalCache
 from bot.database import Database
+from bot.notices import Notices
 from bot.settings import load_settings
 from bot.ticker import Ticker
 from bot.work_metrics import WorkMetrics
@@ -28,6 +31,11 @@ from handlers.talk.tables import OutboxRow
 from loyalty import customers, ledger
 from loyalty.balances import balance_of
 from loyalty.blocks import head
+from loyalty.codes import import_codes
+from loyalty.customers import Identity, find
+from loyalty.orders import OrderIn, record
+from loyalty.programme import Programme
+from loyalty.redemptions import redeem
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NIGHT = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -161,6 +169,38 @@ def test_old_answers_are_dropped(desk: Desk) -> None:
         with desk.database.reading() as session:
             kept.append(session.scalar(text("SELECT count(*) FROM api_answers")))
     assert kept == [1, 0]
+
+
+def test_a_low_pool_and_a_used_budget_are_told_once(database: Database) -> None:
+    """Empty at the start: told; filled and empty again: told again; a budget at its alert and at its end: both."""
+    programme = Programme.model_validate({
+        "name": "青禾", "earning": {"points_per_yuan": 1, "rules": [
+            {"id": "gift", "name": "加赠", "points": 60, "campaign": "autumn"}]},
+        "campaigns": [{"id": "autumn", "name": "中秋", "budget": {"points": 120, "alert_at": 0.5}}],
+        "rewards": [{"id": "film", "name": "电影票", "cost_points": 5, "way": "exchange", "pool": "cinema"}],
+    })  # fmt: skip
+    told: list[str] = []
+    notices, member = Notices(told.append), Identity("card", "C1")
+
+    def look(*acts: Callable[[Session], object]) -> list[str]:
+        told.clear()
+        with database.transaction() as session:
+            for act in acts:
+                act(session)
+            notices.look(session, programme, NIGHT)
+            notices.look(session, programme, NIGHT)
+        return sorted(told)
+
+    def buy(number: int) -> Callable[[Session], object]:
+        order = OrderIn(source="pos", external_id=f"{number}", identities=(member,), amount_fen=900, paid_at=NIGHT)
+        return lambda session: record(session, order, programme, NIGHT)
+
+    assert look() == ["code pool low"]
+    assert look(lambda session: import_codes(session, "cinema", ["code\n", "AA\n"], "k", NIGHT, programme.zone)) == []
+    assert look(buy(1)) == ["campaign budget"]
+    assert look(buy(2), buy(3)) == ["campaign budget"]
+    taken = look(lambda session: redeem(session, find(session, *member) or 0, "film", 1, "wish", programme, NIGHT))
+    assert taken == ["code pool low"]
 
 
 def test_what_waits_is_measured(desk: Desk) -> None:
