@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.orm import Session
 
+from bot.api.problems import Problem
 from loyalty.errors import LoyaltyError
 from loyalty.handover import Links
 from loyalty.programme import Programme
@@ -57,10 +58,14 @@ Work = Callable[[Session, Call[Any, Any, Any]], tuple[int, Told]]
 """Does what was asked in the transaction it is handed and gives status and answer; raises LoyaltyError, Problem."""
 
 
+Together = Callable[[Session, Sequence[Call[Any, Any, Any]]], Sequence[tuple[int, Told] | LoyaltyError | Problem]]
+"""Does the work of many requests in one transaction; a refusal of one is given in its place and leaves no trace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one address. `body` is None where none is taken; `part` is what a refusal speaks about unless
-    `parts` knows its kind better. `grouped` writes are committed together with those that come at the same time."""
+    `parts` knows its kind better. With `together`, those that come at the same time are committed in one go."""
 
     method: str
     path: str
@@ -74,7 +79,7 @@ class Endpoint:
     statuses: tuple[int, ...] = (200,)
     part: str = "body"
     parts: Mapping[type[LoyaltyError], str] = field(default_factory=dict)
-    grouped: bool = False
+    together: Together | None = None
 
     @property
     def writes(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -10,14 +11,16 @@ from sqlalchemy.orm import Session
 
 from bot.api.cursors import cursor_of, read_cursor
 from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
-from bot.api.people import MemberRef, member_of
+from bot.api.people import OWN_ID, MemberRef, member_of
+from bot.api.problems import Problem
 from handlers.followup import entries
+from handlers.followup.entries import Happening
 from loyalty import activities
 from loyalty.activities import ActivityOutcome
 from loyalty.balances import balances
 from loyalty.behaviours import KINDS, Kind
-from loyalty.customers import PRINTABLE
-from loyalty.errors import BadActivity, UnknownMember
+from loyalty.customers import PRINTABLE, find_many
+from loyalty.errors import BadActivity, LoyaltyError, UnknownMember
 
 FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 FactText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$", max_length=500)]
@@ -125,6 +128,36 @@ def take(session: Session, call: Call[Nothing, Nothing, EventIn]) -> tuple[int, 
     return 201, EventTaken(activities=[_shown(session, outcome, call.at) for outcome in outcomes])
 
 
+def take_many(
+    session: Session, calls: Sequence[Call[Nothing, Nothing, EventIn]]
+) -> list[tuple[int, Told] | LoyaltyError | Problem]:
+    """Events that came together: those that only follow-ups hear of in two statements, the others one by one."""
+    names = {(ref.kind, ref.value) for call in calls if _is_plain(call.body) and (ref := call.body.member)}
+    known, heard = find_many(session, names), list[Happening]()
+    ends: list[tuple[int, Told] | LoyaltyError | Problem] = []
+    for call in calls:
+        body, ref = call.body, call.body.member
+        if _is_plain(body):
+            member_id = known.get((ref.kind, ref.value))
+            ends.append(UnknownMember(ref.kind) if member_id is None else (201, EventTaken(activities=[])))
+            if member_id is not None:
+                heard.append(entries.told(body.kind, member_id, call.key, call.at, body.facts))
+            continue
+        try:
+            with session.begin_nested():
+                ends.append(take(session, call))
+        except (LoyaltyError, Problem) as refusal:
+            ends.append(refusal)
+    entries.note(session, heard, calls[-1].at)
+    return ends
+
+
+def _is_plain(body: EventIn) -> bool:
+    """Whether nothing but a note for follow-ups comes of it."""
+    has_friend = body.friend is not None or "friend" in body.facts
+    return body.kind not in KINDS and not has_friend and body.member.kind != OWN_ID
+
+
 def show_pending(session: Session, call: Call[Nothing, PendingQuery, None]) -> tuple[int, Told]:
     """What waits for a decision."""
     page = call.query
@@ -160,7 +193,7 @@ def _shown(session: Session, outcome: ActivityOutcome, at: datetime) -> Activity
 
 ENDPOINTS = (
     Endpoint("POST", "/api/v1/events", "events:write", "Record what a member did", take, EventTaken, body=EventIn,
-             statuses=(201,), part="kind", parts={UnknownMember: "member", BadActivity: "facts"}),
+             statuses=(201,), part="kind", parts={UnknownMember: "member", BadActivity: "facts"}, together=take_many),
     Endpoint("GET", "/api/v1/events/pending", "events:read", "What waits for a decision", show_pending, PendingPage,
              query=PendingQuery),
     Endpoint("POST", "/api/v1/events/{activity_id}/approve", "events:write", "Give what an activity is worth", approve,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -11,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from bot.api.endpoints import Asked, Call, Endpoint, Nothing, Told
 from bot.api.problems import Problem
-from loyalty.errors import KeyReused, RefundTooHigh
-from loyalty.orders import Item, Name, OrderIn, record
+from loyalty.errors import KeyReused, LoyaltyError, RefundTooHigh
+from loyalty.orders import Item, Name, OrderIn, record, record_many
 from loyalty.refunds import refund
 from loyalty.tables import Order
 
@@ -71,9 +72,18 @@ class OrderShown(Told):
 
 
 def take(session: Session, call: Call[Nothing, Nothing, OrderIn]) -> tuple[int, Told]:
-    """A paid order, recorded for itself; the service commits those that come together in one go."""
+    """A paid order, recorded for itself."""
     outcome = record(session, call.body, call.programme, call.at)
     return (201 if outcome.new else 200), OrderTaken.model_validate(outcome)
+
+
+def take_many(
+    session: Session, calls: Sequence[Call[Nothing, Nothing, OrderIn]]
+) -> list[tuple[int, Told] | LoyaltyError]:
+    """Orders that came together, under the rules of the moment the last one came."""
+    last = calls[-1]
+    outcomes = record_many(session, [call.body for call in calls], last.programme, last.at)
+    return [outcome.error or (201 if outcome.new else 200, OrderTaken.model_validate(outcome)) for outcome in outcomes]
 
 
 def show(session: Session, call: Call[OrderAddress, Nothing, None]) -> tuple[int, Told]:
@@ -100,7 +110,7 @@ def give_back(session: Session, call: Call[OrderAddress, Nothing, RefundIn]) -> 
 
 ENDPOINTS = (
     Endpoint("POST", "/api/v1/orders", "orders:write", "Record a paid order; the answer shows what it earned", take,
-             OrderTaken, body=OrderIn, statuses=(201, 200), part="external_id", grouped=True),
+             OrderTaken, body=OrderIn, statuses=(201, 200), part="external_id", together=take_many),
     Endpoint("GET", "/api/v1/orders/{source}/{external_id}", "orders:read", "Show an order", show, OrderShown,
              params=OrderAddress),
     Endpoint("POST", "/api/v1/orders/{source}/{external_id}/refunds", "orders:write",

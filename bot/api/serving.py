@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from bot.api.endpoints import Call, Endpoint
+from bot.api.group_commits import GroupCommits
 from bot.api.keys import KeyRing, require_scope
-from bot.api.order_commits import OrderCommits
 from bot.api.people import in_one_form
 from bot.api.problems import Problem, database_away, of_refusal, of_validation
 from bot.api.requests import body_of, idempotency_key_of, query_of, require_json
@@ -44,14 +44,14 @@ class Api:
         self.links = links
         self.database, self.programme, self.keys, self.clock = database, programme, keys, clock
         self.identifier, self.on_written = identifier, on_written
-        self.orders = OrderCommits(database, programme)
 
     def handler(self, endpoint: Endpoint) -> Handler:
         """The endpoint as the router takes it."""
+        group = GroupCommits(self.database, endpoint) if endpoint.together is not None else None
 
         async def work(request: web.Request, client: str) -> web.Response:
             if endpoint.writes:
-                answer = await self._write(endpoint, request, client)
+                answer = await self._write(endpoint, request, client, group)
                 self.on_written()
                 return _json(answer)
             return _json(await self._read(endpoint, request, client))
@@ -86,15 +86,17 @@ class Api:
         except LoyaltyError as error:
             raise of_refusal(error, endpoint.part_of(error)) from error
 
-    async def _write(self, endpoint: Endpoint, request: web.Request, client: str) -> Answer:
+    async def _write(
+        self, endpoint: Endpoint, request: web.Request, client: str, group: GroupCommits | None
+    ) -> Answer:
         if endpoint.body is not None:
             require_json(request)
         key, raw = idempotency_key_of(request), await body_of(request)
         call = self._call(endpoint, request, client, f"api:{client}:{key}", _body(endpoint, raw))
         write = write_of(client, key, request.method, request.path, raw)
         try:
-            if endpoint.grouped:
-                return await self.orders.take(write, call.body, call.at)
+            if group is not None:
+                return await group.take(write, call)
             return await _in_thread(lambda: self._transact(endpoint, call, write))
         except KeyReused as error:
             own = error.key in (write.key, call.key)

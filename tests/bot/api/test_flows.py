@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from bot.api.routes import add_routes
 from bot.database import Database
+from handlers.followup.tables import HappeningRow
 from loyalty.campaign_tables import Birthday
 from loyalty.programme import Programme
 
@@ -148,6 +149,30 @@ def test_a_plan_is_bought_and_renewed_and_a_birthday_noted(database: Database) -
         await send("PUT", f"{HOME}/birthday", {"month": 2, "day": 30}, 422)
         with database.reading() as session:
             assert session.execute(select(Birthday.month, Birthday.day)).all() == [(2, 29)]
+
+    play(database, scene)
+
+
+def test_events_that_come_together_are_answered_each_for_itself(database: Database) -> None:
+    """Thirty at once: notes for follow-ups, a behaviour, two unknown members; a refusal takes nothing with it."""
+
+    async def scene(send: Send) -> None:
+        await send("POST", "members", {"identities": [ANNA]}, 201)
+        stranger = {"kind": "taobao", "value": "nobody"}
+        seen = [{"member": ANNA, "kind": "car_due", "facts": {"event_days": number}} for number in range(26)]
+        lost = [{"member": stranger, "kind": "car_due"}, {"member": stranger, "kind": "check_in"}]
+        gained = [{"member": ANNA, "kind": "check_in"}, {"member": ANNA, "kind": "car_due", "friend": ANNA}]
+        wanted = [201] * 26 + [404, 404, 201, 422]
+        async with asyncio.TaskGroup() as group:
+            told = [
+                group.create_task(send("POST", "events", body, status, key=f"e{number}"))
+                for number, (body, status) in enumerate(zip([*seen, *lost, *gained], wanted, strict=True))
+            ]
+        assert told[28].result()["activities"][0]["gained"][0]["amount"] == 5
+        assert await send("POST", "events", gained[0], 201, key="e28") == told[28].result()
+        with database.reading() as session:
+            kinds = list(session.scalars(select(HappeningRow.kind)))
+        assert (kinds.count("api:car_due"), kinds.count("api:check_in")) == (26, 1)
 
     play(database, scene)
 

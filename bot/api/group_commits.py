@@ -1,29 +1,26 @@
-"""Group commit of orders: whatever is posted at the same time is recorded in one transaction.
+"""Group commit of orders and events: whatever is posted at the same time is recorded in one transaction.
 
 A transaction costs the disk a write and the database a dozen round trips, for one order as for a hundred. Under load
-orders come while the batch before them is being committed; they make the next batch. A single order waits for nobody,
+requests come while the batch before them is being committed; they make the next batch. A single one waits for nobody,
 a crowd waits at most GATHER_S for company.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import structlog
 from sqlalchemy.orm import Session
 
-from bot.api.orders import OrderTaken
-from bot.api.problems import database_away
+from bot.api.endpoints import Call, Endpoint, Told
+from bot.api.problems import Problem, database_away
 from bot.api.writes import Answer, Raced, Write, again, answer_once, store_answers, stored_answers
 from bot.clock import monotonic_s
 from bot.database import Database, is_transient
 from loyalty.errors import LoyaltyError
-from loyalty.orders import OrderIn, OrderOutcome, record, record_many
-from loyalty.programme import Programme
 
 MAX_BATCH = 200
 BUSY = 4
@@ -35,25 +32,24 @@ log = structlog.get_logger("api")
 @dataclass(slots=True, eq=False)
 class _Posted:
     write: Write
-    order: OrderIn
-    at: datetime
+    call: Call[Any, Any, Any]
     done: asyncio.Future[Answer] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class OrderCommits:
-    """Takes orders for many requests; `take` returns when its own is committed."""
+class GroupCommits:
+    """Takes the requests of one endpoint that can be done together; `take` returns when its own is committed."""
 
-    def __init__(self, database: Database, programme: Callable[[], Programme]) -> None:
-        self._database, self._programme = database, programme
+    def __init__(self, database: Database, endpoint: Endpoint) -> None:
+        self._database, self._endpoint = database, endpoint
         self._waiting: list[_Posted] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def take(self, write: Write, order: OrderIn, at: datetime) -> Answer:
-        """Record an order under its write; raises what recording it raises, and a 503 problem."""
-        posted = _Posted(write, order, at)
+    async def take(self, write: Write, call: Call[Any, Any, Any]) -> Answer:
+        """Do a request under its write; raises what doing it raises, and a 503 problem."""
+        posted = _Posted(write, call)
         self._waiting.append(posted)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._drain(), name="order commits")
+            self._task = asyncio.create_task(self._drain(), name=f"group commits {self._endpoint.path}")
         return await posted.done
 
     async def _drain(self) -> None:
@@ -65,7 +61,7 @@ class OrderCommits:
             try:
                 ends = await asyncio.to_thread(self._commit, batch)
             except Exception as error:
-                log.exception("orders could not be committed")
+                log.exception("a batch could not be committed", path=self._endpoint.path)
                 ends = [error] * len(batch)
             for posted, end in zip(batch, ends, strict=True):
                 _settle(posted.done, end)
@@ -95,21 +91,21 @@ class OrderCommits:
             return again(lambda: self._together(batch))
         except Exception as error:
             if is_transient(error):
-                log.warning("database away", error=type(error).__name__, orders=len(batch))
+                log.warning("database away", error=type(error).__name__, requests=len(batch))
                 return [database_away()] * len(batch)
             if not isinstance(error, Raced | LoyaltyError):
-                log.warning("a batch of orders failed, each is tried alone", error=type(error).__name__)
+                log.warning("a batch failed, each is tried alone", error=type(error).__name__)
         return [self._alone(posted) for posted in batch]
 
     def _together(self, batch: Sequence[_Posted]) -> list[Answer | Exception]:
         with self._database.transaction() as session:
             known = stored_answers(session, [posted.write for posted in batch])
             fresh = [posted for posted, answer in zip(batch, known, strict=True) if answer is None]
-            orders = [posted.order for posted in fresh]
-            outcomes = record_many(session, orders, self._programme(), batch[-1].at) if orders else []
-            made: list[Answer | LoyaltyError] = [outcome.error or _answer(outcome) for outcome in outcomes]
+            together = self._endpoint.together
+            ends = together(session, [posted.call for posted in fresh]) if together is not None and fresh else []
+            made = [end if isinstance(end, LoyaltyError | Problem) else _answer(*end) for end in ends]
             store_answers(session, [
-                (posted.write, answer, posted.at) for posted, answer in zip(fresh, made, strict=True)
+                (posted.write, answer, posted.call.at) for posted, answer in zip(fresh, made, strict=True)
                 if isinstance(answer, Answer)
             ])
         rest = iter(made)
@@ -117,12 +113,12 @@ class OrderCommits:
 
     def _alone(self, posted: _Posted) -> Answer | Exception:
         def work(session: Session) -> tuple[int, dict[str, Any]]:
-            answer = _answer(record(session, posted.order, self._programme(), posted.at))
+            answer = _answer(*self._endpoint.work(session, posted.call))
             return answer.status, answer.body
 
         def transact() -> Answer:
             with self._database.transaction() as session:
-                return answer_once(session, posted.write, work, posted.at)
+                return answer_once(session, posted.write, work, posted.call.at)
 
         try:
             return again(transact)
@@ -130,8 +126,8 @@ class OrderCommits:
             return database_away() if is_transient(error) else error
 
 
-def _answer(outcome: OrderOutcome) -> Answer:
-    return Answer(201 if outcome.new else 200, OrderTaken.model_validate(outcome).model_dump(), replayed=False)
+def _answer(status: int, told: Told) -> Answer:
+    return Answer(status, told.model_dump(mode="json"), replayed=False)
 
 
 def _settle(done: asyncio.Future[Answer], end: Answer | Exception) -> None:
