@@ -3,7 +3,8 @@
     python benchmarks/bench_audit.py [--transfers 1000000]
 
 The ledger is filled by SQL (four earns to one redeem), sealed by `seal` as the ticker does it, and audited whole; then
-every balance and every lot is falsified and rebuilt from the rows alone. An own database is made and dropped.
+every balance and every lot is falsified and rebuilt from the rows alone. Tiers are found again from orders, a tenth as
+many as transfers. Own databases are made and dropped.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ import time
 import psycopg
 from bench_ledger import ASSETS, MEMBERS, NOW, SEED, fill
 from own_database import own_postgres
+from sqlalchemy import update
 
 from bot.database import Database
+from bot.rebuilding import rebuild_all, tier_findings
 from loyalty.audit import CHECKS
 from loyalty.blocks import head, seal
+from loyalty.customers import Identity
+from loyalty.orders import OrderIn, record_many
+from loyalty.programme import Programme
 from loyalty.rebuild import DERIVED, rebuild
 from loyalty.storage import Base
+from loyalty.tables import Member, table_of
 
 SPEND = """
 WITH chosen AS (SELECT id, account_id, row_number() OVER (ORDER BY id) AS n FROM lots WHERE id % 4 = 0 LIMIT {spends}),
@@ -68,6 +75,8 @@ def main() -> None:
         print(f"rebuilt {changed} in {time.perf_counter() - started:.1f} s")
         audit(database, options.transfers)
         database.dispose()
+    with own_postgres() as dsn:
+        tiers(dsn, options.transfers // 10)
 
 
 def audit(database: Database, transfers: int) -> None:
@@ -80,6 +89,30 @@ def audit(database: Database, transfers: int) -> None:
             print(f"  {check.__name__.strip('_')}: {time.perf_counter() - started:.1f} s", flush=True)
     print(f"audit of {transfers} transfers: {time.perf_counter() - began:.1f} s, {len(found)} findings "
           f"(wanted: within 60 s, of {len(DERIVED)} derived kinds too)")
+
+
+def tiers(dsn: str, orders: int) -> None:
+    """Every member's tier found again from orders, four a member; then lost and made anew."""
+    database = Database(dsn)
+    Base.metadata.create_all(database.engine)
+    programme = Programme.model_validate({
+        "name": "bench", "earning": {"points_per_yuan": 1},
+        "tiers": [{"id": f"t{n}", "name": f"t{n}", "from_amount_fen": n * 50_000} for n in range(3)]})
+    for first in range(0, orders, 5000):
+        with database.transaction() as session:
+            paid = [OrderIn(source="pos", external_id=f"{n}", identities=(Identity("card", f"{n % (orders // 4)}"),),
+                            amount_fen=40_000, paid_at=NOW) for n in range(first, min(first + 5000, orders))]
+            record_many(session, paid, programme, NOW)
+    started = time.perf_counter()
+    found = tier_findings(database, programme, NOW)
+    print(f"tiers of {orders // 4} members with {orders} orders: {time.perf_counter() - started:.1f} s, "
+          f"{len(found)} findings")
+    with database.transaction() as session:
+        session.execute(update(table_of(Member)).values(tier=None))
+    started = time.perf_counter()
+    changed = rebuild_all(database, programme, NOW)
+    print(f"rebuilt {changed} in {time.perf_counter() - started:.1f} s")
+    database.dispose()
 
 
 if __name__ == "__main__":

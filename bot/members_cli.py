@@ -70,6 +70,25 @@ def erase_member(
     return FINE
 
 
+@members_app.command("hint")
+@command
+def note_hint(
+    who: Who,
+    kind: Annotated[str, typer.Argument(help="What it is: device, name_address, unverified_phone …")],
+    value: Annotated[str, typer.Argument(help="The device's number, the address, the phone.")],
+) -> int:
+    """Note what a person stands by and may share with others: rules of fraud look at it, some kinds propose a merge."""
+    settings = settings_in_force()
+    matching_rules = read_programme(settings.paths.config).matching
+    hint = Identifier(settings.identity.secret.get_secret_value()).identity(kind, value)
+    with ready_database(settings).transaction() as session:
+        member_id = member_named(session, settings, who)
+        matching.note_hints(session, [(member_id, hint, getpass.getuser())], system_clock(), matching_rules)
+        together = matching.sharing(session, hint)
+    say(f"{together} members share this {kind}")
+    return FINE
+
+
 @members_app.command("proposals")
 @command
 def list_proposals(last: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100) -> int:

@@ -119,6 +119,18 @@ def test_a_person_takes_their_data_along_and_is_forgotten(shop: Database, tmp_pa
     assert "no member" in run("members", "export", "taobao:anna", status=1)
 
 
+def test_accounts_on_one_device_are_found(shop: Database) -> None:
+    """Who shares a device is noted, found from four on, and held."""
+    with shop.transaction() as session:
+        farm = list(customers.resolve(session, [("openid", f"farm{n}") for n in range(4)], system_clock()).values())
+        for member in farm:
+            ledger.earn(session, member, 30, key=f"f{member}", reason="welcome", at=system_clock())
+    told = [run("members", "hint", str(member), "device", "IMEI-7") for member in farm]
+    assert told[-1] == "4 members share this device\n"
+    assert "1 new findings" in run("fraud", "look", status=1)
+    assert "many_accounts" in run("fraud", "list", status=1) and "120 points held" in run("fraud", "hold", "1")
+
+
 def test_a_tier_is_explained_and_the_design_looked_at(shop: Database) -> None:
     """Anna is 青叶 for her ¥300; two tiers are an even number."""
     told = run("tiers", "explain", "taobao:anna")
