@@ -14,19 +14,22 @@ from handlers import (
     consent,
     others,
     phrases,
+    redemption,
     registry,
     service_phrases,
     stored_value,
     undo,
     unread,
 )
-from handlers.talk.answers import is_answer, is_courtesy, is_greeting, puts_off
+from handlers.talk.answers import is_answer, is_courtesy, is_greeting, puts_off, read_number
 from handlers.talk.dialogs import QUESTION
 from handlers.talk.messages import TEXTUAL
 from handlers.talk.turn import Ask, Close, Hush, OpenDialog, Say, Scene, Silent, Turn
 
 HINT_AGAIN: Final = timedelta(hours=6)
 GREET_AGAIN: Final = timedelta(minutes=30)
+UNASKED_AGAIN: Final = timedelta(minutes=10)
+_WAITS: Final = re.compile(r"(?:确认|确定|我确|帮我换|给我换|就这个|就它|换这个|要这个)")
 UNDER: Final = "under"
 """Where a dialog that was opened on top of another keeps that one."""
 SECOND_SURE: Final = 0.7
@@ -41,13 +44,17 @@ _CONCERNS_US: Final = re.compile(
 def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     """The scene of one message. `hushed` are topics that were spoken of lately and are not said again."""
     found = [
-        scored.id for place, scored in enumerate(turn.verdict.scenarios) if place == 0 or scored.score >= SECOND_SURE
+        scored.id
+        for place, scored in enumerate(turn.verdict.scenarios)
+        if place == 0 or scored.score >= SECOND_SURE or scored.id in complaints.OVERHEARD
     ]
     found += complaints.overheard(turn.verdict, turn.message.channel)
     fresh = _as_if_fresh(turn)
     found = service_phrases.settle(fresh, phrases.settle(fresh, found))
     if stored_value.LATELY in hushed and not _is_asked(turn) and stored_value.goes_on(turn, found):
         found = ["stored_value"]
+    if redemption.REFUSED in hushed and not _is_asked(turn) and redemption.asks_for_another(turn, found):
+        found = ["points_redeem"]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
     if turn.is_automatic and consent.asks_to_resume(turn.text):
         yield from consent.resume(turn)  # its words are near those of an opt-out, so it is looked at first
@@ -195,7 +202,7 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         for scenario in _in_order(found):
             yield from registry.scene_of(turn, scenario)
     elif turn.is_automatic and (is_answer(turn.text) or puts_off(turn.text)):
-        yield Silent("an answer, and nothing was asked")
+        yield from _unasked(turn, hushed)
     elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
         yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
     elif turn.is_automatic and not is_courtesy(turn.text) and "hint" not in hushed:
@@ -209,6 +216,17 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Say(turn.reply("unclear"))
     else:
         yield Silent("unsure: keeps still in a group" if turn.verdict.unsure else "no scenario")
+
+
+def _unasked(turn: Turn, hushed: frozenset[str]) -> Scene:
+    """An answer, and nothing is asked any more: who cancelled and then says 确认 or 第二个 is told once."""
+    waits = _WAITS.match(turn.text) or (read_number(turn.text) is not None and not is_courtesy(turn.text))
+    done = any(turn.now - entry.at < UNASKED_AGAIN for entry in turn.facts.redemptions(turn.member_id)[:1])
+    if waits and not done and redemption.CANCELLED in hushed and "unasked" not in hushed:
+        yield Hush("unasked", turn.now + UNASKED_AGAIN)
+        yield Say(turn.reply("nothing_open"))
+    else:
+        yield Silent("an answer, and nothing was asked")
 
 
 def _is_unread(turn: Turn) -> bool:

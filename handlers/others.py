@@ -36,7 +36,7 @@ _SOMEBODY: Final = re.compile(
     rf"(?<![推荐邀请介绍拉送带给让叫喊帮和跟])(?:(?:{_CLOSE})|我(?:们)?(?:家|的)?(?:{_CALLED}|客户)|{_THEY}|"
     rf"(?<![一-龥])(?:{_CALLED}|[小老阿][一-龥]))(?:的?(?:{_CALLED}|{_CLOSE}))?{_THEIRS}{_OWNS}|"
     rf"(?:^|[查看问]一?下?|用|隔壁|楼上|群里){_CALLED}的?{_THEIRS}{_OWNS}|^{_SURNAMED}(?:的积?分|的余额|还?有多少|还?剩多少|还?有几)|"
-    rf"@\S+?[ \u2005]?{_THEIRS}{_OWNS}"
+    rf"(?<!\d)1[3-9]\d{{9}}的?{_THEIRS}{_OWNS}|@\S+?[ \u2005]?{_THEIRS}{_OWNS}"
 )
 _SPENDS: Final = re.compile(
     rf"(?:用|拿|扣|刷|花)(?:了|掉)?(?:我(?:们)?(?:家|的)?)?(?:{_CLOSE}|{_CALLED}|{_THEY}|[小老阿][一-龥])"

@@ -13,6 +13,8 @@ _NEAR: Final = frozenset(
     {"switch_product", "purchase_intent", "product_question", "order_logistics", "promotion_query"}
 )
 """What words about a reward are easily taken for."""
+_RIVALS: Final = frozenset({"return_exchange", "buying_for_friend", "points_rules"})
+"""What may be heard beside a wish for a reward that is named, and is not answered as well."""
 _PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
     ("points_query", re.compile(
         r"^.{0,6}(?:有|剩|查|看|攒了?).{0,3}(?:多少|几|好多)?(?:积|机|级|鸡|计|几)?[分份粉](?:了|啊|呀|啦|呢|吗|"
@@ -25,11 +27,13 @@ _PLAIN: Final[tuple[tuple[str, re.Pattern[str]], ...]] = (
 )  # fmt: skip
 
 _WISH: Final = re.compile(
-    r"(?:我|那|就)?(?:想|要|想要)?(?:换|兑)(?!货|尺|码|颜色|地址|个?号|人|手机|绑|成|药|退|季|购|班|句话|你)"
+    r"(?:哎|唉|等等|那|就|还是|我|又|[ ,，])*(?:想|要|想要)?(?:换|兑)"
+    r"(?!货|尺|码|颜色|地址|个?号|人|手机|绑|成|药|退|季|购|班|句话|你)"
 )
 _PLANS: Final = re.compile(r"[年月季周]卡(?!路里|片|顿)")
 _WHAT_FOR_POINTS: Final = re.compile(
-    r"(?:什么|啥|哪些|哪个)(?:东西|礼品)?(?:是)?(?:能|可以|够)(?:换|兑)|(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些)"
+    r"(?:什么|啥|哪些|哪个|咩|乜|边个)(?:东西|礼品|嘢)?(?:是)?(?:能|可以|够)(?:换|兑)|"
+    r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|咩|乜)"
 )
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
 """What no plain yes or no means, whatever it sounds like."""
@@ -60,6 +64,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if goods and not re.search(r"换|兑|积分", turn.text):
         return found  # something the brand sells may be a reward as well; a question about the goods is about these
     if set(found) <= _NEAR | {"appointment"} and turn.dialog is None and shipping.speaks_of(turn):
+        return ["points_redeem"]
+    if "points_redeem" in found[:1] and set(found[1:]) <= _NEAR | _RIVALS and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]

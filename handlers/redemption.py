@@ -20,12 +20,16 @@ from handlers.talk.answers import (
     read_places,
     read_quantity,
 )
-from handlers.talk.turn import Ask, Close, Prompt, Redeem, Say, Scene, Silent, Turn
+from handlers.talk.turn import Ask, Close, Hush, Prompt, Redeem, Say, Scene, Silent, Turn
 from loyalty.programme import Reward
 from loyalty.redemptions import Redeemed
 from loyalty.rewards import Offer
 
 MOST_SHOWN: Final = 8
+REFUSED: Final = "redeem_refused"
+"""The topic that stands for: what was wanted could not be had, a moment ago."""
+CANCELLED: Final = "redeem_cancelled"
+"""The topic that stands for: an exchange was given up a moment ago."""
 WAYS: Final = frozenset({"ship", "coupon", "link", "page", "exchange", "red_packet"})
 """Ways of handing over with words of their own; the others show a code."""
 
@@ -98,8 +102,7 @@ def choose(turn: Turn) -> Scene:
         carried = quantity if all(reward.id in shown for reward in found) else 1
         yield from _offer(turn, found, _quantity(turn, found) or carried, shown)
     elif answer is Answer.NO:
-        yield Close()
-        yield Say(turn.reply("redeem_cancelled"))
+        yield from _cancel(turn)
     elif _OTHERS.search(turn.text):
         yield from _list(turn, turn.facts.offers(), "", quantity)
     elif _ALL_OF_THEM.match(turn.text):
@@ -126,8 +129,7 @@ def confirm(turn: Turn) -> Scene:
         yield from _settle(turn, state)
         return
     if answer is Answer.NO:
-        yield Close()
-        yield Say(turn.reply("redeem_cancelled"))
+        yield from _cancel(turn)
         return
     if history.asks(turn.text):
         yield Say(history.describe(turn))
@@ -201,6 +203,12 @@ def show(turn: Turn) -> Scene:
         yield from _list(turn, offers.affordable(turn), "", 1)
     else:
         yield from joining.invite(turn, turn.text)
+
+
+def asks_for_another(turn: Turn, found: Sequence[str]) -> bool:
+    """Whether a message after a refusal means another reward without saying 换: 那最便宜的来两个."""
+    is_short = len(turn.text) <= 14 and set(found) <= {"promotion_query", "purchase_intent", "switch_product"}
+    return is_short and catalogue.superlative(turn.text, turn.facts.offers()) is not None
 
 
 def asks_again(text: str) -> bool:
@@ -295,6 +303,7 @@ def _prompt(turn: Turn, reward: Reward, quantity: int, shown: Sequence[str] = ()
         most = offers.most_of(turn, offers.offer_of(turn, reward))
         # Fewer would do: 那就一个 is understood, and gets a prompt of its own.
         yield Ask("choose", {"shown": [reward.id], "quantity": most}) if 0 < most < quantity else Close()
+        yield Hush(REFUSED, turn.now + turn.brand.dialog.silence)
         yield Say(refusal)
         return
     cost = reward.cost_points * quantity
@@ -321,8 +330,13 @@ def _take_back(turn: Turn) -> Scene:
     if turn.facts.undoable(turn.member_id):
         yield from undo.ask(turn)
     else:
-        yield Close()
-        yield Say(turn.reply("redeem_cancelled"))
+        yield from _cancel(turn)
+
+
+def _cancel(turn: Turn) -> Scene:
+    yield Close()
+    yield Hush(CANCELLED, turn.now + turn.brand.dialog.silence)
+    yield Say(turn.reply("redeem_cancelled"))
 
 
 def _settle(turn: Turn, state: dict[str, Any]) -> Scene:

@@ -48,6 +48,10 @@ _TAKE_BACK: Final = re.compile(r"不是(?:这|那)|选错|说错|搞错|^不对"
 _ASKS: Final = re.compile(
     r"[?？]|[吗么嘛呢]$|谁|多少|几[天号个点]|怎么(?!都|也)|咋|多久|什么时候|哪[里儿个天]|能不能|可不可以|要不要|是不是|会不会|有没有|行不行"
 )
+_WHILE_NAMING: Final = frozenset(
+    {"return_exchange", "order_logistics", "product_question", "purchase_intent", "switch_product", "running_out"}
+)
+"""What the name of an order or of goods may sound like; anything else is asked in between."""
 _LATER: Final = re.compile(r"等(?:我|一)*(?:下|会|等)|稍后|稍等|一会儿?|晚点|晚上|回家|回头|待会|马上|到家")
 
 
@@ -115,10 +119,12 @@ def is_about(turn: Turn) -> bool:
         return True
     if _puts_off(turn, state):
         return True
-    own = {scored.id for scored in turn.verdict.scenarios} <= {"return_exchange"}
+    heard = {scored.id for scored in turn.verdict.scenarios}
+    own = heard <= {"return_exchange"}
     found = _read(turn, state)
+    names_order = state.get("needs") == "order" and heard <= _WHILE_NAMING
     is_other_order = found.get("order") != state.get("order") and not _PARCEL.search(turn.text)
-    return found != state and (own or is_other_order or state.get("needs") == "order" or _read_wish(turn.text) != "")
+    return found != state and (own or is_other_order or _read_wish(turn.text) != "" or names_order)
 
 
 def is_about_open(turn: Turn) -> bool:

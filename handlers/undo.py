@@ -18,6 +18,8 @@ _ASKS: Final = re.compile(
 _CONFIRMS: Final = re.compile(
     r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我)?[,， ]?(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
 )
+_REGRETS: Final = re.compile(r"(?:算了|还是|那|我|哎)*[,， ]*(?:取消|不要了|不换了|不想要了|退掉|退回去?)[了吧啊呀啦]*")
+"""With nothing open, right after an exchange, this is about what was exchanged; its own prompt asks."""
 _KEEPS: Final = re.compile(
     r"^(?:还是|那|就|算了|我)?[,， ]*(?:先不|不用|不要|不想|不|别)再?(?:撤销?|撤回|退|取消)(?:掉|回)?"
     r"(?:兑换)?[了吧啦啊]*$"
@@ -66,6 +68,8 @@ def asks(text: str) -> bool:
 def wants(turn: Turn) -> bool:
     """Whether a message wants a redemption back, or refuses something that was just exchanged by its name."""
     if asks(turn.text):
+        return True
+    if turn.dialog is None and _REGRETS.fullmatch(turn.text.strip("!！。~ ")) and turn.facts.undoable(turn.member_id):
         return True
     refuses = re.search(r"取消|退掉|退了|不想要|不要", turn.text)
     return bool(refuses) and _named(turn, turn.facts.undoable(turn.member_id)) is not None

@@ -30,7 +30,7 @@ _YES: Final = frozenset(
     我确认 我确定 确认换吧 确认了 确定了 确认无误 帮我换 帮我换吧 给我换 给我换吧 那换 那就换 换呀 换啊 直接换
     直接换吧 赶紧换 赶紧的 快换 换换换 兑了 兑了吧 我兑 兑它 换它 欧克 欧了 欧啦 okk okie okey okla oklah sure
     yeah yup yea 好嘅 係 系嘅 得啦 得咯 成交 中嘞 中中 妥妥的 巴适 要嘞 整起 ✔ ☑ [okay] [打勾] 行嘞 行呀 行啊
-    行哒 行滴
+    行哒 行滴 系 就系佢 系佢 就佢 就要佢 好啦
     """.split()
 )
 _NO: Final = frozenset(
@@ -54,12 +54,12 @@ _PUTS_OFF: Final = re.compile(
     r"(?:等(?:一|等|下|会|儿|待|阵|哈|我|先|片刻|几?分钟)*|稍(?:等|候|后|微|一|下|等下|会|儿|待|片刻)+|慢着|"
     r"缓(?:一|缓|下)*|(?:想|谂|琢磨|考虑|犹豫|寻思|合计|商量|纠结)(?:想|谂|琢磨|考虑|商量|合计|一|下|会|儿|先)*|"
     r"[看睇](?:看|睇|一|下|会|儿)+|(?:问|跟|和|同)[^换兑]{0,5}(?:问|商量|说|讲|合计|确认)(?:问|一|下|声)*|"
-    r"问(?:问|一|下|声)+[^换兑么吗什哪怎几多]{0,4}|wait|holdon){1,3}(?:一?下下?|先|再说吧?)?"
+    r"等.{1,6}(?:再说|再定|再看|商量)|问(?:问|一|下|声)+[^换兑么吗什哪怎几多]{0,4}|wait|holdon){1,3}(?:一?下下?|先|再说吧?)?"
 )
 """Words that decide nothing yet: 等下, 我再想想, 让我问问老公."""
 _COURTESY: Final = frozenset(
     """
-    谢谢 谢谢你 谢谢啦 多谢 感谢 thx thanks 3q 辛苦了 好 好的 好滴 好吧 嗯 恩 哦 哦哦 噢
+    唔该 唔该晒 谢谢 谢谢你 谢谢啦 多谢 感谢 thx thanks 3q 辛苦了 好 好的 好滴 好吧 嗯 恩 哦 哦哦 噢
     喔 ok 收到 知道了 明白 明白了 了解 哈哈 呵呵 嘻嘻 嘿嘿 再见 拜拜 晚安 早 早安 早上好 没事
     没事了 不客气 行 可以 好嘞 👌 👍 🙏 🌹 ❤ 😊 [ok] [强] [玫瑰] [微笑]
     """.split()
@@ -71,7 +71,9 @@ _GREETING: Final = re.compile(
 _PARTICLES: Final = "啊呀哦呢啦喇嘛哈哟喔噢呗咯哇的吧哒滴嘞咧叭~"
 _AFTER_YES: Final = re.compile(r"(?:[啊呀啦哟呗咯]+|哈)$")
 """What may follow a yes. 吧, 嘛, 哇 and 呢 make a question of it (对吧, 可以嘛), 哈哈 makes light of it."""
-_THANKS: Final = re.compile(r"(?:谢谢|多谢|感谢)[你您啦了]?$")
+_THANKS: Final = re.compile(r"(?:谢谢|多谢|感谢|唔该)[你您啦了晒]?$")
+_PLEASE: Final = re.compile(r"^(?:唔该晒?|麻烦(?:你|您)?|请)")
+_REALLY: Final = re.compile(r"^真的?(?=[不别算])")
 _LAUGH: Final = re.compile(r"[哈呵嘻嘿h]{2,}")
 _NOISE: Final = re.compile(r"[\s,，。.!！~～…、;；:：\"'“”‘’]+")
 _SIMPLIFIED: Final = str.maketrans(
@@ -89,6 +91,10 @@ _NUMBER: Final = rf"(?<![\d.])(\d{{1,9}}|[一二两俩三仨四五六七八九�
 _UNIT: Final = r"(?:个(?!月|半|小时|钟头|星期|礼拜|人|亿)|份|只|套|杯|张|盒|袋|件|瓶|包|条)"
 _QUANTITY: Final = re.compile(_NUMBER + r"\s*" + _UNIT)
 _PAIR: Final = re.compile(r"(?<![们他她咱你我])(俩|仨)(?!人)")
+_MENDED: Final = re.compile(
+    r"不对|不是|错了|[哦噢额啊]不|[个份]不(?=[一二两三四五六七八九十\d])|还是|算了|改成|改为"
+)
+"""Behind these stands what is meant: 两个, 不对, 三个."""
 _LOTS: Final = re.compile(r"([一二两三四五六七八九十]|\d{1,3})?(半打|一打|打|对|双)(?![一二折算话方比])")
 _LOT_SIZES: Final = {"半打": 6, "一打": 12, "打": 12, "对": 2, "双": 2}
 _MORE: Final = re.compile(rf"(?:再|多|加)(?:来|加|要|换|兑|给我)?{_NUMBER}?\s*{_UNIT}")
@@ -166,6 +172,8 @@ def read_places(text: str) -> list[int]:
 def read_quantity(text: str) -> int | None:
     """How many pieces a message asks for (两个, 3份, 来俩, 半打), or None where it does not say."""
     bare = _bare(text).replace("第一个", "").replace("这一个", "").replace("哪个", "")
+    mended = _MENDED.split(bare)[-1]
+    bare = mended if _QUANTITY.search(mended) or _PAIR.search(mended) else bare
     bare = re.sub(rf"(?:第|[前后]){_NUMBER}(?:个|款|项|号)", "", bare)  # places in the list, not how many
     lot = _LOTS.search(bare)
     if lot and (lot[1] or lot[2] in {"半打", "一打"}):
@@ -221,13 +229,13 @@ def _plain(text: str) -> str:
 
 
 def _says_no(bare: str) -> bool:
-    bare = _TWICE.sub(r"\1", bare)
+    bare = _TWICE.sub(r"\1", _REALLY.sub("", bare))
     single = _undouble(bare)
     return not _NO.isdisjoint({bare, single, bare.rstrip(_PARTICLES), single.rstrip(_PARTICLES)})
 
 
 def _says_yes(bare: str) -> bool:
-    bare = _TWICE.sub(r"\1", bare)
+    bare = _TWICE.sub(r"\1", _PLEASE.sub("", bare))
     single = re.sub(r"([^哈])\1+", r"\1", bare)
     after_hm = bare.lstrip("嗯恩")
     shapes = {bare, single, _AFTER_YES.sub("", bare), _AFTER_YES.sub("", single), after_hm}

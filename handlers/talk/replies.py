@@ -17,7 +17,7 @@ NAMES = frozenset(
         "undo_confirm", "undo_done", "undo_none", "undo_refused", "undo_kept",
         "not_text_voice", "not_text_image", "not_text_location", "not_text_card", "from_group",
         "human_agent", "complaint", "opt_out", "opt_in", "hint", "unclear", "only_own", "not_text", "clarify",
-        "bundle", "bundle_unknown", "friend",
+        "bundle", "bundle_unknown", "friend", "nothing_open",
         "rep_running_out", "rep_buying_for_friend", "rep_complaint", "rep_human_agent", "rep_opt_out",
         "points_owed", "points_lapsing_only", "points_period", "points_entries", "points_history", "points_rules",
         "points_rules_expiry", "points_rules_worth", "points_rules_behaviours", "points_rules_unknown",
