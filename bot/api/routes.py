@@ -14,6 +14,7 @@ from bot.api import (
     campaigns,
     coupons,
     events,
+    follow_ups,
     fraud,
     handovers,
     identities,
@@ -43,6 +44,7 @@ from loyalty.programme import Programme
 ENDPOINTS: tuple[Endpoint, ...] = (
     *orders.ENDPOINTS, *members.ENDPOINTS, *identities.ENDPOINTS, *points.ENDPOINTS,
     *redemptions.ENDPOINTS, *coupons.ENDPOINTS, *stored_value.ENDPOINTS, *tiers.ENDPOINTS, *events.ENDPOINTS,
+    *follow_ups.ENDPOINTS,
     *webhooks.ENDPOINTS, *shipments.ENDPOINTS, *plans.ENDPOINTS, *campaigns.ENDPOINTS, *lotteries.ENDPOINTS,
     *handovers.ENDPOINTS, *fraud.ENDPOINTS, *privacy.ENDPOINTS,
 )

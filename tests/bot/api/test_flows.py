@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from bot.api.routes import add_routes
 from bot.database import Database
-from handlers.followup.tables import HappeningRow
+from handlers.followup.tables import HappeningRow, TouchRow
 from loyalty.campaign_tables import Birthday
 from loyalty.programme import Programme
 
@@ -173,6 +173,24 @@ def test_events_that_come_together_are_answered_each_for_itself(database: Databa
         with database.reading() as session:
             kinds = list(session.scalars(select(HappeningRow.kind)))
         assert (kinds.count("api:car_due"), kinds.count("api:check_in")) == (26, 1)
+
+    play(database, scene)
+
+
+def test_why_somebody_got_nothing_is_told(database: Database) -> None:
+    """Every decision of the follow-ups about a member in words, newest first, page by page."""
+
+    async def scene(send: Send) -> None:
+        member = (await send("POST", "members", {"identities": [ANNA]}, 201))["member_id"]
+        told = [("deferred", "安静时段 21:00–9:00, 推迟到 03-11 09:00"), ("skipped", "客户已选择勿扰")]
+        row = {"task": "t", "sop": "running_out", "rep": "liuyang", "channel": "rep", "at": NOON}
+        with database.transaction() as session:
+            for owner in (member, member + 1):
+                session.add_all(TouchRow(member_id=owner, decision=one, reason=why, **row) for one, why in told)
+        first = await send("GET", f"{HOME}/follow-ups?limit=1")
+        second = await send("GET", f"{HOME}/follow-ups?limit=1&cursor={first['next_cursor']}")
+        seen = [(one["decision"], one["reason"]) for one in (*first["decisions"], *second["decisions"])]
+        assert seen == told[::-1] and second["next_cursor"] is None
 
     play(database, scene)
 
