@@ -17,7 +17,6 @@ from bot.cli import app
 from bot.clock import system_clock
 from bot.database import Database
 from bot.schema import head
-from bot.tables import METADATA
 from loyalty import customers, ledger
 from loyalty.customers import Identity
 from loyalty.matching import propose
@@ -26,6 +25,7 @@ from loyalty.programme import Programme
 from loyalty.redemptions import redeem
 from loyalty.tables import AccountBalance, table_of
 
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 ROOT = Path(__file__).resolve().parents[2]
 AGO = timedelta(minutes=9)
 ANNA, SECOND = Identity("taobao", "anna"), Identity("openid", "oAnna")
@@ -58,17 +58,18 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
-    """A shop where Anna paid ¥300 in the campaign, and once more under a name nobody has tied to her."""
-    url, config = f"sqlite:///{tmp_path}/huitou.db", tmp_path / "config"
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database) -> Iterator[Database]:
+    """A shop where Anna paid ¥300 in the campaign, and once more under a name nobody has tied to her.
+
+    The commands share its engine, which knows their statements by then.
+    """
+    config = tmp_path / "config"
     config.mkdir()
     (config / "programme.yaml").write_text(PROGRAMME, encoding="utf-8")
-    for name, value in {"HUITOU_SETTINGS": ROOT / "config/settings.toml", "HUITOU_PATHS__CONFIG": config,
-                        "HUITOU_STORAGE__URL": url}.items():  # fmt: skip
+    for name, value in {"HUITOU_SETTINGS": ROOT / "config/settings.toml", "HUITOU_PATHS__CONFIG": config}.items():
         monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr("bot.command.database_of", lambda settings: database)
     configured = structlog.get_config()
-    database = Database(url, sqlite_synchronous="OFF")
-    METADATA.create_all(database.engine)
     now = system_clock()
     with database.transaction() as session:
         session.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
@@ -78,7 +79,6 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
             record_many(session, [paid], programme(tmp_path), now)
         propose(session, [(1, 2, Identity("name_address", "x"), "import")], now)
     yield database
-    database.dispose()
     structlog.configure(**configured)
 
 
