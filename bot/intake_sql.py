@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
-from sqlalchemy import PoolProxiedConnection
+import psycopg
 
+from bot.clock import monotonic_s
 from bot.database import Database
 from handlers.talk.messages import Incoming, encode
 from handlers.talk.tables import InboxRow
@@ -22,25 +25,18 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Writing(Protocol):
-    """An own connection that stores batches."""
+    """An own connection that stores batches, used by one task of the event loop."""
 
-    def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
+    async def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
         """Commit all of it or nothing; what is known changes nothing. Raises the driver's errors."""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connection; what was not committed is gone."""
 
 
-def connect(database: Database, wait_s: float) -> Writing:
+async def connect(database: Database, wait_s: float) -> Writing:
     """A connection of the writer's own, outside the pool; no statement of it waits longer than `wait_s`."""
-    proxied = database.engine.raw_connection()
-    proxied.detach()
-    wait_ms = int(wait_s * 1000)
-    return _Sqlite(proxied, database, wait_ms) if database.is_sqlite else _Postgres(proxied, wait_ms)
-
-
-def _driver(proxied: PoolProxiedConnection) -> Any:
-    return proxied.dbapi_connection  # a detached one no longer knows its driver_connection
+    return _Sqlite(database, wait_s) if database.is_sqlite else await _Postgres.connect(database, wait_s)
 
 
 def _latest(signals: Sequence[Signal]) -> dict[str, str]:
@@ -55,40 +51,81 @@ INSERT INTO cursors (source, token, signalled_at) VALUES (?, ?, ?)
 ON CONFLICT (source) DO UPDATE SET token = excluded.token, signalled_at = excluded.signalled_at"""
 
 
+SLOW_S: Final = 0.005
+ASIDE_S: Final = 1.0
+"""Commits that take SLOW_S on the average, or one that finds the database locked, send those of the next moment to a
+thread of their own. One slow commit says little: now and then one has to move the log into the database."""
+
+
 class _Sqlite:
-    def __init__(self, proxied: PoolProxiedConnection, database: Database, wait_ms: int) -> None:
-        self._proxied = proxied
-        self._connection = _driver(proxied)
-        self._connection.execute(f"PRAGMA busy_timeout={wait_ms}")
+    """Commits where it stands while the disk is quick and nobody else writes: two threads would take turns at every
+    callback for the interpreter, which costs more than the commit. Otherwise a thread waits, and the loop goes on."""
+
+    def __init__(self, database: Database, wait_s: float) -> None:
+        self._quick = _own_sqlite(database, 0)
+        self._patient = _own_sqlite(database, int(wait_s * 1000))
+        self._aside_until_s = 0.0
+        self._average_s = 0.0
         dialect = database.engine.dialect
         moment = InboxRow.__table__.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
         assert moment is not None
         self._moment = moment
 
-    def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
+    async def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
         """See `Writing.write`."""
-        run = self._connection
+        began_s = monotonic_s()
+        if began_s >= self._aside_until_s and self._write_at_once(messages, signals, now):
+            ended_s = monotonic_s()
+            self._average_s += (ended_s - began_s - self._average_s) / 8
+            if self._average_s > SLOW_S:
+                self._aside_until_s, self._average_s = ended_s + ASIDE_S, 0.0
+            return
+        await asyncio.to_thread(self._write, self._patient, messages, signals, now)
+
+    def _write_at_once(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> bool:
+        """False when somebody else is writing: then nothing was written."""
+        try:
+            self._write(self._quick, messages, signals, now)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            self._aside_until_s = monotonic_s() + ASIDE_S
+            return False
+        return True
+
+    def _write(self, run: Any, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
         at = self._moment(now)
         if not signals and len(messages) <= _SQLITE_MAX_ROWS:  # the usual case: the statement commits by itself
-            self._insert(messages, at)
+            _insert(run, messages, at)
             return
         run.execute("BEGIN IMMEDIATE")
         for start in range(0, len(messages), _SQLITE_MAX_ROWS):
-            self._insert(messages[start : start + _SQLITE_MAX_ROWS], at)
+            _insert(run, messages[start : start + _SQLITE_MAX_ROWS], at)
         run.executemany(_SQLITE_CURSORS, [(source, token, at) for source, token in _latest(signals).items()])
         run.execute("COMMIT")
 
-    def _insert(self, messages: Sequence[Incoming], at: object) -> None:
-        """One statement, however many rows: between two of them the driver would hand the interpreter to the loop."""
-        if messages:
-            values: list[object] = []
-            for one in messages:
-                values += (one.key, one.shard, one.sender, encode(one).decode(), at)
-            self._connection.execute(_SQLITE_INBOX.format(", ".join(["(?, ?, ?, ?, ?)"] * len(messages))), values)
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """See `Writing.close`."""
-        self._proxied.close()
+        self._quick.close()
+        self._patient.close()
+
+
+def _own_sqlite(database: Database, wait_ms: int) -> Any:
+    """A connection as the engine makes them, which waits so long for others who write."""
+    proxied = database.engine.raw_connection()
+    proxied.detach()
+    connection: Any = proxied.dbapi_connection  # a detached one no longer knows its driver_connection
+    connection.execute(f"PRAGMA busy_timeout={wait_ms}")
+    return connection
+
+
+def _insert(run: Any, messages: Sequence[Incoming], at: object) -> None:
+    """One statement, however many rows: between two of them the driver would hand the interpreter over."""
+    if messages:
+        values: list[object] = []
+        for one in messages:
+            values += (one.key, one.shard, one.sender, encode(one).decode(), at)
+        run.execute(_SQLITE_INBOX.format(", ".join(["(?, ?, ?, ?, ?)"] * len(messages))), values)
 
 
 _POSTGRES_INBOX = """
@@ -117,25 +154,34 @@ _rows = msgspec.json.Encoder().encode
 
 
 class _Postgres:
-    """A statement commits by itself: one round trip a batch."""
+    """A statement commits by itself: one round trip a batch, during which the loop reads the next callbacks."""
 
-    def __init__(self, proxied: PoolProxiedConnection, wait_ms: int) -> None:
-        self._proxied = proxied
-        self._connection = _driver(proxied)
-        self._connection.autocommit = True
-        self._connection.execute(f"SET statement_timeout = {wait_ms}")
+    def __init__(self, connection: psycopg.AsyncConnection[Any], wait_s: float) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._wait_s = wait_s
 
-    def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
+    @classmethod
+    async def connect(cls, database: Database, wait_s: float) -> _Postgres:
+        """A connection of its own; raises the driver's errors."""
+        places, names = database.engine.dialect.create_connect_args(database.url)
+        more = {"autocommit": True, "prepare_threshold": 1, "connect_timeout": 5, **names}
+        connection = await psycopg.AsyncConnection.connect(*places, **more)
+        await connection.execute(f"SET statement_timeout = {int(wait_s * 1000)}")
+        return cls(connection, wait_s)
+
+    async def write(self, messages: Sequence[Incoming], signals: Sequence[Signal], now: datetime) -> None:
         """See `Writing.write`."""
         rows = [_Row(one.key, one.shard, one.sender, msgspec.Raw(encode(one))) for one in messages]
-        values = {"now": now, "rows": _rows(rows).decode()}
-        if not signals:
-            self._connection.execute(_POSTGRES_INBOX, values)
-            return
-        latest = sorted(_latest(signals).items())  # in one order everywhere, so that two processes do not deadlock
-        values["signals"] = _rows([{"source": source, "token": token} for source, token in latest]).decode()
-        self._connection.execute(_POSTGRES_BOTH, values)
+        values: dict[str, object] = {"now": now, "rows": _rows(rows).decode()}
+        statement = _POSTGRES_INBOX
+        if signals:
+            statement = _POSTGRES_BOTH
+            latest = sorted(_latest(signals).items())  # in one order everywhere, so that two processes do not deadlock
+            values["signals"] = _rows([{"source": source, "token": token} for source, token in latest]).decode()
+        async with asyncio.timeout(self._wait_s + 1):  # the server keeps its own time unless the line is dead
+            await self._cursor.execute(statement, values)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """See `Writing.close`."""
-        self._proxied.close()
+        await self._connection.close()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from sqlalchemy import text
 
 from bot.database import Database
 from bot.intake import Intake, IntakeRefused, IntakeUnavailable, Signal
+from bot.tables import METADATA
 from handlers.talk import inbox
 from handlers.talk.messages import Incoming
 
@@ -211,3 +214,31 @@ def test_a_caller_who_left_harms_nobody(database: Database, run: Run) -> None:
 
     run(story())
     assert "k2" in {row.key for row in stored(database)}
+
+
+def test_a_slow_or_busy_disk_does_not_hold_up_the_loop(tmp_path: Path, run: Run) -> None:
+    """While somebody else writes, the loop goes on turning and the message is stored as soon as it can be."""
+    database = Database(f"sqlite:///{tmp_path}/inbox.db")
+    METADATA.create_all(database.engine)
+    turns: list[float] = []
+
+    async def turn() -> None:
+        while True:
+            turns.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        intake, turning = intake_of(database), asyncio.create_task(turn())
+        await intake.start()
+        with write_lock(database):
+            waiting = intake.accept([message("k1")])
+            await asyncio.sleep(0.5)
+            assert not waiting.done()
+        await waiting
+        turning.cancel()
+        await intake.stop()
+
+    run(story())
+    assert [row.key for row in stored(database)] == ["k1"]
+    database.dispose()
+    assert max(later - earlier for earlier, later in pairwise(turns)) < 0.4
