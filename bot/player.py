@@ -44,6 +44,8 @@ from loyalty.writing import write_rows
 T = TypeVar("T")
 BETWEEN: Final = timedelta(seconds=0.4)
 """The time between two messages of a burst."""
+READING: Final = timedelta(seconds=2)
+"""After a burst: nobody answers what they could not read yet."""
 MOST_HELD: Final = 20
 
 
@@ -250,6 +252,7 @@ class Player:
             if not (step.burst and self.way is Way.TWICE):
                 self._work()  # a burst arrives while the worker works in one way, and before it does in the other
         self._finish(_moves_time(step))
+        self.now += READING if step.burst else timedelta(0)
         with self.database.reading() as session:
             rows = session.scalars(select(OutboxRow).where(OutboxRow.id > self._seen).order_by(OutboxRow.id)).all()
         self._seen = max((row.id for row in rows), default=self._seen)

@@ -12,6 +12,7 @@ from handlers.talk.answers import (
     YES_NO,
     Answer,
     asks_odd_quantity,
+    counts_several,
     is_courtesy,
     is_odd_quantity,
     read_answer,
@@ -38,7 +39,7 @@ _ALL_POINTS: Final = re.compile(
 )
 _OTHERS: Final = re.compile(
     r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步|"
-    r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥)|商城"
+    r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥)|商城|便宜(?:点|些|一点|一些)?的(?![那这])"
 )
 _AGAIN: Final = re.compile(
     r"(?:那|就|给我)?(?:同样|一样)?的?(?:再|多)(?:来|换|兑|要|加)(?:一|两|俩|三|\d)?(?:个|份|张|杯|瓶)?(?:同样的|"
@@ -90,13 +91,13 @@ def choose(turn: Turn) -> Scene:
     number, answer = read_number(turn.text), read_answer(turn.text)
     # 2个 names the second of the list, so it cannot say how many as well.
     quantity: int = (read_quantity(turn.text) if number is None else None) or state.get("quantity", 1)
-    if len(shown) == 1 and not found and (number or answer is Answer.YES or read_quantity(turn.text)):
+    if asks_odd_quantity(turn.text) or (len(shown) == 1 and is_odd_quantity(turn.text)):
+        yield from _ask_quantity(turn, found or [turn.brand.programme.reward(one) for one in shown])
+    elif len(shown) == 1 and not found and (number or answer is Answer.YES or read_quantity(turn.text)):
         yield from _offer(turn, [turn.brand.programme.reward(shown[0])], number or quantity)
     elif found and particulars.asks(turn.text):
         yield from particulars.tell(turn, found[0])
         yield Ask("choose", state)
-    elif asks_odd_quantity(turn.text) or (len(shown) == 1 and is_odd_quantity(turn.text)):
-        yield from _ask_quantity(turn, found or [turn.brand.programme.reward(one) for one in shown])
     elif found:
         # How many was said of what was shown, not of something else.
         carried = quantity if all(reward.id in shown for reward in found) else 1
@@ -239,6 +240,8 @@ def _quantity(turn: Turn, found: Sequence[Reward]) -> int | None:
     """How many are asked for; all the points for one reward are as many as can be had."""
     if len(found) == 1 and _ALL_POINTS.search(turn.text):
         return max(1, offers.most_of(turn, offers.offer_of(turn, found[0])))
+    if len(found) > 1 and counts_several(turn.text):
+        return None  # 两个保温杯和一个随行杯: whichever is picked, the other's number is not its own
     return read_quantity(turn.text)
 
 

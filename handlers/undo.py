@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any, Final
 
 from handlers.talk.answers import YES_NO, Answer, read_answer
@@ -20,6 +21,9 @@ _CONFIRMS: Final = re.compile(
 )
 _REGRETS: Final = re.compile(r"(?:算了|还是|那|我|哎)*[,， ]*(?:取消|不要了|不换了|不想要了|退掉|退回去?)[了吧啊呀啦]*")
 """With nothing open, right after an exchange, this is about what was exchanged; its own prompt asks."""
+AT_ONCE: Final = timedelta(minutes=1)
+_AT_ONCE: Final = re.compile(r"(?:还是|哎|那)*算了[吧啦]?|等一?下|等等|停|别换?")
+"""Right on the heels of an exchange even these are about it."""
 _KEEPS: Final = re.compile(
     r"^(?:还是|那|就|算了|我)?[,， ]*(?:先不|不用|不要|不想|不|别)再?(?:撤销?|撤回|退|取消)(?:掉|回)?"
     r"(?:兑换)?[了吧啦啊]*$"
@@ -71,6 +75,8 @@ def wants(turn: Turn) -> bool:
         return True
     if turn.dialog is None and _REGRETS.fullmatch(turn.text.strip("!！。~ ")) and turn.facts.undoable(turn.member_id):
         return True
+    if turn.dialog is None and _AT_ONCE.fullmatch(turn.text.strip("!！。~ ")):
+        return any(turn.now - one.at < AT_ONCE for one in turn.facts.undoable(turn.member_id))
     refuses = re.search(r"取消|退掉|退了|不想要|不要", turn.text)
     return bool(refuses) and _named(turn, turn.facts.undoable(turn.member_id)) is not None
 

@@ -182,6 +182,11 @@ def read_quantity(text: str) -> int | None:
     return (to_number(found.group(1)) or None) if found else None
 
 
+def counts_several(text: str) -> bool:
+    """Whether a message says more than one number of pieces: 两个保温杯和一个随行杯."""
+    return len(_QUANTITY.findall(_bare(text))) > 1
+
+
 def read_more(text: str) -> int | None:
     """How many more pieces than before a message asks for (再加一个, 多来两份), or None."""
     found = _MORE.search(_bare(text))
