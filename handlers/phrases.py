@@ -35,6 +35,8 @@ _WHAT_FOR_POINTS: Final = re.compile(
     r"(?:什么|啥|哪些|哪个|咩|乜|边个)(?:东西|礼品|嘢)?(?:是)?(?:能|可以|够)(?:换|兑)|"
     r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|咩|乜)"
 )
+FAINT: Final = 0.8
+_RETURNS: Final = re.compile(r"货|退|坏|碎|破|错|漏|新的|收到|买")
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
 """What no plain yes or no means, whatever it sounds like."""
 _STOPS: Final = re.compile(r"停|stop|退订|td|拒收", re.IGNORECASE)
@@ -66,6 +68,9 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if set(found) <= _NEAR | {"appointment"} and turn.dialog is None and shipping.speaks_of(turn):
         return ["points_redeem"]
     if "points_redeem" in found[:1] and set(found[1:]) <= _NEAR | _RIVALS and reward_words.speaks_of_reward(turn):
+        return ["points_redeem"]
+    is_faint = found == ["return_exchange"] and turn.verdict.scenarios[0].score < FAINT
+    if is_faint and turn.dialog is None and not _RETURNS.search(turn.text) and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]

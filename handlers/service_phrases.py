@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from handlers import appointments, knowledge, logistics
-from handlers.appointment_reading import local_now, names_service, upcoming
+from handlers.appointment_reading import CHANGE, local_now, names_service, upcoming
 from handlers.moments import read_moment
 from handlers.talk.turn import Turn
 
@@ -14,6 +14,7 @@ _ASKS: Final = re.compile(
     r"[?？]|[吗么嘛呢]$|什么|怎么|多少|哪|几|能不能|可不可以|可以.{0,6}吗|是不是|有没有|会不会|要不要|啥|咋|[^不]不$"
 )
 _PARCEL: Final = re.compile(r"快递|物流|发货|包裹|单号|派送|到货|签收")
+_ADDRESS: Final = re.compile(r"地址.{0,4}[改换错]|[改换]一?下?.{0,4}地址")
 _ONLY_HOUR: Final = re.compile(
     r"(?:那|就|我|想|要|可以|能)*(?:今天|明天|后天|大后天|(?:这|下|本)?(?:周|星期|礼拜)[一二三四五六日天末]|\d{1,2}[月号日]|\d{1,2}月\d{1,2}[号日])?"
     r"(?:早上|上午|中午|下午|傍晚|晚上|早|晚)?(?:\d{1,2}|[一二两三四五六七八九十]{1,3})(?:点|[:：]\d{2})(?:钟|整|半|一刻|三刻|\d{1,2}分?)?"
@@ -33,9 +34,13 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         if appointments.asks_hours(text):
             return ["appointment"]
         is_timed = read_moment(text, local_now(turn)).is_said
+        if is_timed and CHANGE.search(text) and upcoming(turn):
+            return ["appointment"]
         if _BOOK.search(text) or (is_timed and names_service(turn) is not None) or _is_bare_wish(turn):
             return ["appointment"]
     if logistics.names_number(text):
+        return ["order_logistics"]
+    if _ADDRESS.search(text) and logistics.known_orders(turn):
         return ["order_logistics"]
     if _PARCEL.search(text) and _ASKS.search(text) and logistics.known_orders(turn):
         return ["order_logistics"]
