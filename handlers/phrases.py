@@ -36,7 +36,7 @@ _WHAT_FOR_POINTS: Final = re.compile(
     r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|咩|乜)"
 )
 FAINT: Final = 0.8
-_RETURNS: Final = re.compile(r"货|退|坏|碎|破|错|漏|新的|收到|买")
+_NO_WISH: Final = re.compile(r"货|退|坏|碎|破|错|漏|新的|收到|买|约|时间|[点号天周]")
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
 """What no plain yes or no means, whatever it sounds like."""
 _STOPS: Final = re.compile(r"停|stop|退订|td|拒收", re.IGNORECASE)
@@ -69,8 +69,8 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         return ["points_redeem"]
     if "points_redeem" in found[:1] and set(found[1:]) <= _NEAR | _RIVALS and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
-    is_faint = found == ["return_exchange"] and turn.verdict.scenarios[0].score < FAINT
-    if is_faint and turn.dialog is None and not _RETURNS.search(turn.text) and reward_words.speaks_of_reward(turn):
+    is_faint = found in (["return_exchange"], ["appointment"]) and turn.verdict.scenarios[0].score < FAINT
+    if is_faint and turn.dialog is None and not _NO_WISH.search(turn.text) and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]

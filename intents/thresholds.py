@@ -13,8 +13,8 @@ _GRID = np.linspace(0.1, 0.9, 81)
 _PLAIN = 0.6
 SOUGHT = frozenset({"running_out", "buying_for_friend"})
 """What a rep wants to hear of from a group; everything else is seldom answered there and may be missed."""
-_FALSE_SHARE_SOUGHT = 0.003
-_FALSE_SHARE = 0.001
+_FALSE_SHARE_SOUGHT = 0.006
+_FALSE_SHARE = 0.0007
 _HIGHEST = 0.98
 
 
