@@ -50,7 +50,7 @@ def test_an_answer_refused_in_the_private_chat_itself_is_no_news_for_the_group(c
 
 
 def test_a_yes_to_a_prompt_that_never_arrived_charges_nothing(counter: Counter) -> None:
-    """The prompt was refused; a 确认 that comes later is met with the prompt once more, and only the next one counts."""
+    """The prompt was refused; a 确认 that comes later meets the prompt once more; the next one counts."""
     counter.member("wmA", points=3000, rep="liuyang")
     counter.listener.hears["换保温杯"] = ("points_redeem",)
     (prompt,) = (row for row in counter.handle(counter.message("wmA", "换保温杯")) if row.kind == "kf_menu")
