@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from bot.transcripts import Step
 from handlers.talk.tables import OutboxRow
 
 TOLD: Final = {"kf_text": "kf", "kf_menu": "kf", "oa_text": "oa", "welcome": "private"}
+TASK_ID: Final = re.compile(r"[0-9A-Za-z_@-]{1,128}")
 
 
 @dataclass
@@ -79,6 +81,13 @@ def read_cards(rows: Sequence[OutboxRow]) -> Iterator[tuple[str, str]]:
         elif row.kind == "app_text":
             text = msgspec.json.decode(row.payload)
             yield text["touser"], text["content"]
+
+
+def judge_cards(rows: Sequence[OutboxRow]) -> Iterator[str]:
+    """A card that WeCom would refuse is nobody's card, whatever it says."""
+    for row in rows:
+        if row.kind == "card" and not TASK_ID.fullmatch(task := msgspec.json.decode(row.payload)["task_id"]):
+            yield against("a task_id of digits, letters, _ - @, at most 128", task)
 
 
 def against(expected: str, got: str) -> str:

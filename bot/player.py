@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from bot.database import Database
-from bot.played import Played, against, indented, judge, read_cards, read_told
+from bot.played import Played, against, indented, judge, judge_cards, read_cards, read_told
 from bot.rehearsal import Work, next_moment, ticks
 from bot.settings import Work as WorkSettings
 from bot.transcripts import Bought, Person, Step, Transcript, messages_of
@@ -115,7 +115,7 @@ class Player:
                 left, gone = self._let_go()
                 rows, refused = [*left, *rows], [*refused, *gone]
             played = Played(step, self.now, [*read_told(rows)], [*read_cards(rows)], refused)
-            played.problems += [*judge(played), *self._judge_state(step)]
+            played.problems += [*judge(played), *judge_cards(rows), *self._judge_state(step)]
             self.played.append(played)
         return self.problems
 

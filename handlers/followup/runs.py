@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +24,7 @@ from loyalty.writing import write_rows
 SLOTS: Final = 8
 """How many lanes the timers have; a worker may take some of them."""
 LIVE: Final = ("open", "waiting", "prompted")
+_NOT_IN_TASK: Final = re.compile(r"[^0-9A-Za-z_-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +56,8 @@ class Occasion:
 
 @lru_cache(maxsize=8192)
 def task_of(sop: str, message_key: str) -> str:
-    """The name of the run of a follow-up that a message sets off."""
-    return f"{sop}-{sha256(message_key.encode()).hexdigest()[:16]}"
+    """The name of the run of a follow-up that a message sets off; cards carry it, so only what WeCom takes is in it."""
+    return f"{_NOT_IN_TASK.sub('_', sop)}-{sha256(message_key.encode()).hexdigest()[:16]}"
 
 
 @dataclass(slots=True)
