@@ -98,16 +98,20 @@ def _kf_account(state: State, open_kfid: str) -> kf_state.Account:
 
 def say_in_kf(state: State, who: str, open_kfid: str, text: str, menu_id: str = "") -> Json:
     """A customer writes to a kf account, or taps a menu item (`menu_id`)."""
+    content = {"content": text} | ({"menu_id": menu_id} if menu_id else {})
+    return _put_in_kf(state, who, open_kfid, "text", content, text)
+
+
+def _put_in_kf(state: State, who: str, open_kfid: str, kind: str, content: Json, shown: str) -> Json:
     account, customer = _kf_account(state, open_kfid), state.customer(who)
     kf_state.customer_wrote(state, account, who)
-    state.write(kf_state.chat_key(account.open_kfid, who), who, "text", text)
-    content = {"content": text} | ({"menu_id": menu_id} if menu_id else {})
+    state.write(kf_state.chat_key(account.open_kfid, who), who, kind, shown)
     message = {
         "open_kfid": account.open_kfid,
         "external_userid": customer.external_userid,
         "origin": ORIGIN_CUSTOMER,
-        "msgtype": "text",
-        "text": content,
+        "msgtype": kind,
+        kind: content,
     }
     return {"msgid": kf_state.append(state, account, message)}
 
@@ -144,8 +148,10 @@ def recall_said(state: State, body: Json) -> Json:
 
 
 def send_image(state: State, body: Json) -> Json:
-    """Somebody sends a picture into a group or a private chat (no media is kept)."""
+    """Somebody sends a picture into a group, a private or a kf chat (no media is kept)."""
     who, chat = _speaker(state, str(body.get("as", ""))), str(body.get("chat") or body.get("with") or "")
+    if body.get("in") == "kf":
+        return _put_in_kf(state, who, chat, "image", {"media_id": f"emulator-{state.next_number()}"}, "[图片]")
     image = {"md5sum": MEDIA_MD5, "filesize": 0, "sdkfileid": f"emulator-{state.next_number()}"}
     if body.get("in") == "group":
         group = state.group(chat or _only_group(state, who))

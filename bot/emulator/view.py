@@ -120,7 +120,8 @@ def _kf(state: State) -> list[Json]:
         for external in account.sessions:
             session = session_of(state, account, external)
             sessions[external] = {"state": session.state, "servicer": session.servicer, "sent": session.sent}
-        rows.append({"open_kfid": account.open_kfid, "name": account.name, "sessions": sessions})
+        shown = {"open_kfid": account.open_kfid, "name": account.name, "servicers": account.servicers}
+        rows.append(shown | {"sessions": sessions})
     return rows
 
 

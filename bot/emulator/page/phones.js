@@ -3,16 +3,18 @@
 const $ = (id) => document.getElementById(id);
 const CHIPS = JSON.parse($("chip-texts").textContent);
 const COLOURS = ["#5b8ff9", "#f6903d", "#61b37c", "#9270ca", "#e8684a", "#269a99"];
+const KF_POOL = 2, KF_HUMAN = 3;
 const KF_STATES = ["未处理", "智能接待", "排队中", "人工接待", "已结束"];
 const OUTCOMES = { ok: "已收下", odd: "答得怪", failed: "失败", lost: "丢失", unconfigured: "未配置", pending: "在途" };
 const TABS = {
   customer: [["group", "客户群"], ["private", "和导购私聊"], ["kf", "微信客服"], ["oa", "公众号"]],
-  staff: [["app", "应用消息"], ["group", "客户群"], ["private", "客户私聊"]],
+  staff: [["app", "应用消息"], ["group", "客户群"], ["private", "客户私聊"], ["kf", "微信客服"]],
 };
 
 const chosen = { customer: null, staff: null, customerTab: "group", staffTab: "app", peer: {} };
 const seen = {};
 const drawn = {};
+const sentOff = new Set();
 let view = null, etag = "", offset = 0, toastTimer = 0;
 
 /* ---- small pieces ---- */
@@ -80,8 +82,27 @@ function peers(role, tab) {
   const me = role === "customer" ? customer() : staff();
   if (tab === "group") return me.groups.map((id) => [id, view.groups.find((one) => one.chat_id === id).name]);
   if (tab === "private") return me.contacts.map((id) => [id, nameOf(id)]);
+  if (tab === "kf" && role === "staff") return kfCustomers(me.userid);
   if (tab === "kf") return view.kf.map((one) => [one.open_kfid, one.name]);
   return tab === "oa" && view.oa ? [[view.oa.gh_id, view.oa.name]] : [];
+}
+
+/* The kf sessions a servicer sees: in their own hands first, then in the queue, then those they had. */
+function kfCustomers(userid) {
+  const found = [];
+  for (const account of view.kf.filter((one) => one.servicers.includes(userid))) {
+    for (const [external, session] of Object.entries(account.sessions)) {
+      const mine = session.servicer === userid, spoke = (view.chats[`kf:${account.open_kfid}:${external}`] || []).some((line) => line.from === userid);
+      if (mine || session.state === KF_POOL || spoke) found.push([mine ? 0 : session.state === KF_POOL ? 1 : 2, `${account.open_kfid}:${external}`, nameOf(external)]);
+    }
+  }
+  return found.sort((a, b) => a[0] - b[0]).map(([, id, name]) => [id, name]);
+}
+
+function kfSession(peer) {
+  const [open_kfid, external] = peer.split(":");
+  const account = view.kf.find((one) => one.open_kfid === open_kfid);
+  return { chat: open_kfid, customer: external, session: account && account.sessions[external] };
 }
 
 function peerOf(role, tab) {
@@ -95,7 +116,7 @@ function chatKey(role, tab) {
   const peer = peerOf(role, tab);
   if (!peer) return "";
   if (tab === "group") return `group:${peer}`;
-  if (tab === "kf") return `kf:${peer}:${customer().external_userid}`;
+  if (tab === "kf") return role === "staff" ? `kf:${peer}` : `kf:${peer}:${customer().external_userid}`;
   if (tab === "oa") return customer().openid ? `oa:${customer().openid}` : "";
   return role === "customer" ? `private:${peer}:${customer().external_userid}` : `private:${staff().userid}:${peer}`;
 }
@@ -125,7 +146,7 @@ function drawTitle(role, tab) {
   const box = $(`${role}-title`);
   const list = peers(role, tab);
   if (tab === "app") { box.replaceChildren("回头助手", el("em", {}, "应用")); return; }
-  if (!list.length) { box.replaceChildren("—"); return; }
+  if (!list.length) { box.replaceChildren(tab === "kf" ? "回头客服" : "—"); return; }
   const peer = peerOf(role, tab);
   const parts = [];
   if (list.length > 1) {
@@ -136,25 +157,25 @@ function drawTitle(role, tab) {
   } else parts.push(list[0][1]);
   if (tab === "group") parts.push(el("em", {}, `${view.groups.find((one) => one.chat_id === peer).members.length} 人`));
   if (tab === "kf") {
-    const session = view.kf.find((one) => one.open_kfid === peer).sessions[me];
+    const session = role === "staff" ? kfSession(peer).session : view.kf.find((one) => one.open_kfid === peer).sessions[me];
     if (session) {
       const who = session.servicer ? ` · ${nameOf(session.servicer)}` : "";
-      parts.push(el("em", {}, `${KF_STATES[session.state]}${who} · 已回 ${session.sent}/5`));
+      parts.push(el("em", {}, `${KF_STATES[session.state]}${who}${role === "customer" ? ` · 已回 ${session.sent}/5` : ""}`));
     }
   }
   box.replaceChildren(...parts);
 }
 
-function menuOf(line) {
-  const items = line.items.map((item) => item.type === "click"
+function menuOf(line, role) {
+  const items = line.items.map((item) => item.type === "click" && role === "customer"
     ? el("button", { type: "button", onclick: () => speak("customer", item.content, item.id) }, item.content)
     : el("span", {}, item.content));
   return [el("div", { class: "menu" }, ...items), line.tail ? el("div", { class: "tail" }, line.tail) : ""];
 }
 
-function bubble(line, me) {
+function bubble(line, me, role) {
   if (line.kind === "note") return el("div", { class: "note" }, `${line.name} ${line.text}`);
-  const inside = [line.text, ...(line.kind === "menu" ? menuOf(line) : [])];
+  const inside = [line.text, ...(line.kind === "menu" ? menuOf(line, role) : [])];
   return el("div", { class: line.from === me ? "row me" : "row" }, face(line.from, line.name),
     el("div", {}, el("div", { class: "who" }, line.name), el("div", { class: "bubble" }, ...inside)));
 }
@@ -177,7 +198,8 @@ function cardChat(card, text) {
   const words = [text.desc, text.sub_title, ...text.horizontal.map((row) => `${row.keyname} ${row.value}`), text.title].join("\n");
   const me = staff();
   const person = view.customers.find((one) => me.contacts.includes(one.external_userid) && words.includes(one.name));
-  const group = view.groups.find((one) => me.groups.includes(one.chat_id) && words.includes(one.name));
+  const forGroup = !words.includes("只可私聊");
+  const group = forGroup && view.groups.find((one) => me.groups.includes(one.chat_id) && words.includes(one.name));
   if (group) return { in: "group", chat: group.chat_id, label: group.name };
   if (person) return { in: "private", chat: person.external_userid, label: person.name };
   return null;
@@ -192,10 +214,16 @@ function drawCard(line) {
     $("staff-form").elements.text.value = card.quote;
     draw();
   } }, "填入输入框");
-  const send = !target ? fill : el("button", { type: "button", onclick: async () => {
+  const oneTap = target && el("button", { type: "button", onclick: async () => {
     const done = await act("sidebar_send", { staff: staff().userid, in: target.in, chat: target.chat, text: card.quote });
-    if (done) toast(`已发到「${target.label}」`);
+    if (!done) return;
+    sentOff.add(line.number);
+    drawn.staff = "";
+    draw();
+    toast(`已发到「${target.label}」`);
   } }, `一键发到「${target.label}」`);
+  const gone = sentOff.has(line.number) && target ? el("em", {}, `已发到「${target.label}」`) : "";
+  const send = gone || (line.replaced ? "" : oneTap || fill);
   const tap = (button) => act("tap", { staff: staff().userid, task_id: line.task_id, key: button.key });
   const keys = line.replaced ? [el("span", {}, line.replaced)] : card.buttons.map((button) =>
     el("button", { type: "button", class: `s${button.style}${line.tapped.includes(button.key) ? " tapped" : ""}`, onclick: () => tap(button) }, button.text));
@@ -219,6 +247,7 @@ function appLine(line) {
 
 function emptyText(role, tab) {
   if (tab === "app") return "还没有应用消息。顾客在群里说一句「快吃完了」试试。";
+  if (role === "staff" && tab === "kf") return "没有转给您的客服会话。顾客在微信客服里说一句「转人工」试试。";
   if (!peers(role, tab).length) return tab === "private" ? "还没有互加好友" : "这里没有会话";
   if (tab === "oa" && !customer().openid) return "还没有关注公众号";
   return "还没有消息，说句话吧";
@@ -233,7 +262,7 @@ function drawScreen(role, tab) {
   const moved = !drawn[role] || JSON.parse(drawn[role])[2] !== chatKey(role, tab) || JSON.parse(drawn[role])[1] !== tab;
   const low = moved || screen.scrollHeight - screen.scrollTop - screen.clientHeight < 120;
   drawn[role] = print;
-  const parts = withTimes(lines, tab === "app" ? appLine : (line) => bubble(line, me));
+  const parts = withTimes(lines, tab === "app" ? appLine : (line) => bubble(line, me, role));
   screen.replaceChildren(...(parts.length ? parts : [el("div", { class: "empty" }, emptyText(role, tab))]));
   if (low) { screen.style.scrollBehavior = moved ? "auto" : "smooth"; screen.scrollTop = screen.scrollHeight; }
 }
@@ -250,6 +279,7 @@ function actButton(label, work) {
 
 function drawActs() {
   const me = customer(), rep = staff(), tab = chosen.customerTab, acts = [];
+  if ($("till-customer")) $("till-customer").textContent = me.name;
   const known = rep.contacts.includes(me.external_userid) && me.contacts.includes(rep.userid);
   const pair = { staff: rep.userid, customer: me.external_userid };
   if (tab === "private") {
@@ -266,16 +296,17 @@ function drawActs() {
         () => act("group", { action: inside ? "leave" : "join", chat: group.chat_id, customer: me.external_userid })));
     }
   }
+  if (["group", "private", "kf"].includes(tab) && peerOf("customer", tab)) {
+    acts.push(actButton("发一张照片", () => act("image", { as: me.external_userid, in: tab, chat: peerOf("customer", tab) })));
+  }
   if (tab === "kf") acts.push(actButton("从链接进入客服", () => act("kf_enter", { customer: me.external_userid, chat: peerOf("customer", "kf") })));
   if (tab === "oa") acts.push(actButton(me.subscribed ? "取消关注" : "关注公众号", () => act("oa_follow", { customer: me.external_userid, on: !me.subscribed })));
   $("customer-acts").replaceChildren(...acts);
   const chores = rep.mass.filter((task) => !task.confirmed).map((task) =>
     actButton(`确认群发：${task.text.slice(0, 12)}`, () => act("mass_confirm", { staff: rep.userid, msgid: task.msgid })));
-  for (const account of view.kf) {
-    const session = account.sessions[me.external_userid];
-    const step = session && { 2: ["pick", "接入客服排队"], 3: ["end", "结束人工接待"] }[session.state];
-    if (step) chores.push(actButton(step[1], () => act("kf_servicer", { action: step[0], chat: account.open_kfid, ...pair })));
-  }
+  const served = chosen.staffTab === "kf" && peerOf("staff", "kf") ? kfSession(peerOf("staff", "kf")) : null;
+  const step = served && served.session && { [KF_POOL]: ["pick", "接入客服排队"], [KF_HUMAN]: ["end", "结束人工接待"] }[served.session.state];
+  if (step) chores.push(actButton(step[1], () => act("kf_servicer", { action: step[0], staff: rep.userid, chat: served.chat, customer: served.customer })));
   if (chosen.staffTab === "private" && rep.contacts.includes(me.external_userid)) {
     chores.push(actButton(`删除顾客${me.name}`, () => act("contact", { action: "delete_by_staff", ...pair })));
   }
@@ -309,6 +340,8 @@ function draw() {
 function drawClock() {
   const now = beijing(Date.now() / 1000 + offset);
   $("time").textContent = `${now.date} ${now.time}:${now.second}`;
+  $("until").min = beijing(Date.now() / 1000 + offset + 86400).date;
+  if (!$("until").value || $("until").value < $("until").min) $("until").value = $("until").min;
   $("ahead").hidden = offset < 60;
   const days = Math.floor(offset / 86400), hours = Math.floor((offset % 86400) / 3600), minutes = Math.round((offset % 3600) / 60);
   $("ahead").textContent = `快了 ${days ? `${days} 天 ` : ""}${hours ? `${hours} 小时 ` : ""}${minutes ? `${minutes} 分` : ""}`.trim();
@@ -322,11 +355,14 @@ function logLine(at, arrow, name, outcome, bad, details) {
     el("span", { class: bad ? "bad" : "" }, outcome)), ...details.filter(Boolean).map((text) => el("pre", {}, text))));
 }
 
+/* The service looks into the archive every few seconds; only what it found there is worth a line. */
+const isWorthShowing = (call) => call.endpoint !== "archive/pull" || call.errcode || call.fault || !/"chatdata": ?\[\]/.test(call.answer || "");
+
 async function drawLog() {
   if ($("log").hidden || document.querySelector("#log-lines details[open]")) return;
   const log = await (await fetch("/_emulator/log?last=80")).json();
   const rows = [
-    ...log.calls.map((call) => [call.at, logLine(call.at, "↙", call.endpoint, call.fault || String(call.errcode ?? "…"),
+    ...log.calls.filter(isWorthShowing).map((call) => [call.at, logLine(call.at, "↙", call.endpoint, call.fault || String(call.errcode ?? "…"),
       Boolean(call.fault || call.errcode), [call.body, call.answer])]),
     ...log.callbacks.map((sent) => [sent.at, logLine(sent.at, "↗", sent.kind, sent.attempts.length > 1 ? `${OUTCOMES[sent.outcome]} ×${sent.attempts.length}` : OUTCOMES[sent.outcome],
       !["ok", "pending"].includes(sent.outcome), [sent.inner, sent.attempts.map((one) => `${one.status} ${one.verdict} ${one.took_ms}ms`).join("\n")])]),
@@ -341,6 +377,11 @@ function speak(role, text, menuId = "") {
   const tab = chosen[`${role}Tab`];
   const me = role === "customer" ? customer().external_userid : staff().userid;
   if (tab !== "app" && !peerOf(role, tab)) { toast(emptyText(role, tab)); return; }
+  if (role === "staff" && tab === "kf") {
+    const { chat, customer: external } = kfSession(peerOf(role, tab));
+    act("kf_servicer", { action: "say", staff: me, chat, customer: external, text });
+    return;
+  }
   act("say", { as: me, in: tab, chat: peerOf(role, tab), text, menu_id: menuId });
 }
 
@@ -391,7 +432,7 @@ for (const button of document.querySelectorAll("[data-till]")) {
 }
 $("open-log").addEventListener("click", () => { $("log").hidden = !$("log").hidden; drawLog(); });
 $("close-log").addEventListener("click", () => { $("log").hidden = true; });
-$("reset").addEventListener("click", () => { if (confirm("清空所有会话，回到开头？")) act("reset", {}); });
+$("reset").addEventListener("click", () => { if (confirm("清空手机上的会话？服务记得的（积分、订单、打扰过几次）和时钟不变；要全部重来，请停下再 make demo。")) act("reset", {}); });
 
 const wanted = new URLSearchParams(location.hash.slice(1));
 for (const key of ["customer", "staff", "customerTab", "staffTab"]) if (wanted.get(key)) chosen[key] = wanted.get(key);
