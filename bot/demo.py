@@ -8,7 +8,7 @@ import socket
 import string
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -50,11 +50,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The secrets one platform and one service share: tokens, AES keys, the archive's key pair."""
+    """The secrets one platform and one service share (tokens, AES keys, the archive's key pair), and its own."""
 
     receivers: dict[str, tuple[str, str]]
     private_pem: str
     api_key: str
+    identity_secret: str
 
     @property
     def public_pem(self) -> str:
@@ -131,7 +132,7 @@ def new_keys() -> Keys:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     pairs = {name: (secrets.token_hex(12), _aes_key()) for name in (*RECEIVERS, "oa")}
-    return Keys(pairs, pem.decode(), secrets.token_urlsafe(24))
+    return Keys(pairs, pem.decode(), secrets.token_urlsafe(24), secrets.token_urlsafe(24))
 
 
 def kept_keys(path: Path) -> Keys:
@@ -139,12 +140,12 @@ def kept_keys(path: Path) -> Keys:
     if path.exists():
         read = json.loads(path.read_text())
         pairs = {name: (token, aes_key) for name, (token, aes_key) in read["receivers"].items()}
-        return Keys(pairs, read["private_pem"], read["api_key"])
+        # A file of before phones could be bound has no secret for them; its API key is as secret and as lasting.
+        return Keys(pairs, read["private_pem"], read["api_key"], read.get("identity_secret") or read["api_key"])
     keys = new_keys()
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = {"receivers": keys.receivers, "private_pem": keys.private_pem, "api_key": keys.api_key}
     path.touch(mode=0o600)
-    path.write_text(json.dumps(kept))
+    path.write_text(json.dumps(asdict(keys)))
     return keys
 
 
@@ -183,6 +184,7 @@ def service_values(keys: Keys, platform_url: str, database_url: str, port: int) 
             "receivers": {"oa": oa},
         },
         "api": {"api_keys": {API_KEY_NAME: keys.api_key}},
+        "identity": {"secret": keys.identity_secret},
     }  # fmt: skip
 
 
