@@ -27,8 +27,9 @@ from bot.file_rows import Source, chunks, decoded
 from loyalty import imports
 from loyalty.identities import Identifier
 from loyalty.import_columns import RowError
-from loyalty.import_rows import Row, Sheet, members_in, orders_in
+from loyalty.import_rows import MemberIn, Row, Sheet, members_in, orders_in
 from loyalty.imports import Progress, Taken
+from loyalty.orders import Ready
 from loyalty.programme import Programme
 
 CHUNK = 5000
@@ -50,15 +51,16 @@ class _RolledBack(Exception):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: how its rows are read and written."""
+    """A kind of file: how its rows are read and written, and what they are in between."""
 
     name: str
     read: Callable[..., Sheet[Any]]
     write: Callable[..., Taken]
+    value: type
 
 
-MEMBERS = Kind("members", members_in, imports.write_members)
-ORDERS = Kind("orders", orders_in, imports.write_orders)
+MEMBERS = Kind("members", members_in, imports.write_members, MemberIn)
+ORDERS = Kind("orders", orders_in, imports.write_orders, Ready)
 
 
 @dataclass
@@ -94,8 +96,8 @@ class Import:
         """
         began_s = monotonic_s()
         with _without_cycles(), opened(self.path) as (lines, encoded, digest):
-            source = Source(self.path, lines.encoding, self.kind.read, self.identifier, self.programme.zone,
-                            self.source)
+            source = Source(self.path, lines.encoding, self.kind.read, self.kind.value, self.identifier,
+                            self.programme.zone, self.source)
             sheet = source.sheet(lines)
             report = Report(ignored=sheet.header.ignored)
 

@@ -39,6 +39,12 @@ class Identifier:
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
+        # A copy of what has taken the key in costs half of taking it in.
+        self._keyed = hmac.new(self._secret, digestmod="sha256")
+
+    def __reduce__(self) -> tuple[type[Identifier], tuple[str]]:
+        """Another process makes its own."""
+        return Identifier, (self._secret.decode(),)
 
     def identity(self, kind: str, value: str) -> Identity:
         """The identity as it is stored; raises BadIdentity. A phone that is hashed already stays as it is."""
@@ -59,7 +65,9 @@ class Identifier:
     def _hash(self, kind: str, value: str) -> str:
         if not self._secret:
             raise BadIdentity(kind, "no secret to hash it with", "set HUITOU_IDENTITY__SECRET to a long random text")
-        return hmac.digest(self._secret, f"{kind}:{value}".encode(), "sha256").hex()
+        keyed = self._keyed.copy()
+        keyed.update(f"{kind}:{value}".encode())
+        return keyed.hexdigest()
 
 
 def normal_phone(value: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter, ValidationError
@@ -28,10 +28,10 @@ from loyalty.import_columns import (
     truth_of,
     whole_of,
 )
-from loyalty.orders import Item, OrderIn, Ready, ready
+from loyalty.orders import Item, Line, Ready, checked, lines_of
 
 T = TypeVar("T")
-_ORDER, _ITEMS = TypeAdapter(OrderIn), TypeAdapter(tuple[Item, ...])
+_ITEMS = TypeAdapter(tuple[Item, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,34 +144,31 @@ def _order_parser(header: Header, identifier: Identifier, zone: ZoneInfo,
     number, paid, in_fen = at["external_id"], at["paid_at"], at.get("amount_fen")
     amount, shop, whose = at.get("amount", -1), at.get("shop"), at.get("source")
     items = _item_reader(header)
-    validate = _ORDER.validate_python
 
     def parse(cells: list[str]) -> Ready:
         fen = fen_of(cells[amount].strip()) if in_fen is None else whole_of(cells[in_fen].strip(), "amount_fen")
-        return ready(validate({
-            "source": (cells[whose].strip() if whose is not None else "") or source,
-            "external_id": cells[number].strip(), "identities": names(cells),
-            "paid_at": moment_of(cells[paid].strip(), "paid_at", zone), "amount_fen": fen,
-            "items": items(cells, fen), "shop": cells[shop].strip() if shop is not None else "",
-        }))
+        return checked(
+            (cells[whose].strip() if whose is not None else "") or source, cells[number].strip(), names(cells),
+            moment_of(cells[paid].strip(), "paid_at", zone), fen, cells[shop].strip() if shop is not None else "",
+            items(cells, fen))
 
     return parse
 
 
-def _item_reader(header: Header) -> Callable[[list[str], int], Any]:
+def _item_reader(header: Header) -> Callable[[list[str], int], tuple[Line, ...]]:
     """What was bought: the column `items` as JSON, or one item in columns of its own."""
     at = header.place
     many, sku, name, quantity = at.get("items"), at.get("sku"), at.get("item"), at.get("quantity")
 
-    def read(cells: list[str], fen: int) -> Any:
+    def read(cells: list[str], fen: int) -> tuple[Line, ...]:
         if many is not None and cells[many].strip():
-            return _ITEMS.validate_json(cells[many])
+            return lines_of(_ITEMS.validate_json(cells[many]))
         code = cells[sku].strip() if sku is not None else ""
         label = cells[name].strip() if name is not None else ""
         if not (code or label):
             return ()
         pieces = whole_of(cells[quantity].strip() or "1", "quantity", 1) if quantity is not None else 1
-        return ({"sku": code or label, "name": label or code, "quantity": pieces, "amount_fen": fen},)
+        return (Line(code or label, label or code, pieces, fen, ""),)
 
     return read
 

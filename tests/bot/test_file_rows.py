@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from bot import file_rows
 from bot.database import Database
-from bot.file_imports import ORDERS, Import, Report
+from bot.file_imports import MEMBERS, ORDERS, Import, Kind, Report
 from loyalty.identities import Identifier
 from loyalty.programme import Programme
 from loyalty.tables import Order
@@ -59,3 +59,30 @@ def test_a_reader_that_dies_is_told_and_the_import_goes_on_later(
             bring_in(database, path)
     report = bring_in(database, path)
     assert (report.rows, report.new, report.rejected) == (11, 10, 1)
+
+
+MEMBER_LINES = ("phone,openid,name,joined_at,birthday,source,tags,opted_out,points,points_until\n"
+                "13800138000,o1,王芳,2025-03-01 09:30:00.5,05-01,till,咖啡;老客,是,120,2026-12-31\n"
+                ",o2,,,,,,,,\n1380013,o3,李雷,,,,,,,\n").encode()
+ORDER_LINES = ("external_id,paid_at,amount,openid,shop,items\n"
+               'A1,2026-03-01T10:00:00+08:00,12.5,o1,南京东路,"[{""sku"":""OAT"",""name"":""燕麦奶"",""category"":""milk""}]"\n'
+               "A2,2026-03-01,-1,o1,,\nA3,2026-03-01,1,o3,,\n").encode()
+
+
+@pytest.mark.parametrize(("kind", "text"), [
+    (MEMBERS, MEMBER_LINES), (ORDERS, ORDER_LINES + b"A4,2026-03-01,1,\xff\xff,,\n")])
+def test_rows_cross_the_border_of_the_process_as_they_are(kind: Kind, text: bytes, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every cell, moment, day, tag and refusal is what a thread would have read, also where a byte is no text."""
+    path = tmp_path / "rows.csv"
+    path.write_bytes(text)
+    read = []
+    for long_bytes in (10**9, 0):
+        monkeypatch.setattr(file_rows, "LONG_BYTES", long_bytes)
+        with path.open("rb") as raw, file_rows.decoded(raw, "utf-8") as lines:
+            source = file_rows.Source(path, "utf-8", kind.read, kind.value, Identifier("a secret"), PROGRAMME.zone,
+                                      "pos")
+            read.append([row for rows, _ in file_rows.chunks(source, source.sheet(lines), raw, 0, 1) for row in rows])
+    assert read[0] == read[1]
+    assert len(read[1]) == text.count(b"\n") - 1
+    assert read[1][0].error is None

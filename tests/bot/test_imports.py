@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ def test_an_import_that_was_cut_off_goes_on(database: Database, bring_in: Callab
         return taken
 
     with pytest.raises(KeyboardInterrupt):
-        bring_in(text, Kind("orders", ORDERS.read, dies_in_the_third_chunk))
+        bring_in(text, replace(ORDERS, write=dies_in_the_third_chunk))
     assert count(database, Order) == 3
     report = bring_in(text)
     assert (report.rows, report.new, report.known, report.rejected, report.points) == (9, 6, 0, 3, 27)
@@ -189,7 +190,7 @@ def test_two_processes_do_not_bring_in_one_file(database: Database, bring_in: Ca
         return ORDERS.write(session, rows, *rest)
 
     with pytest.raises(ImportInterrupted, match="another process"):
-        bring_in(ORDER_FILE, Kind("orders", ORDERS.read, overtaken))
+        bring_in(ORDER_FILE, replace(ORDERS, write=overtaken))
     assert count(database, Order) == 0
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import hashlib
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
 from sqlalchemy import func, select
 
 from bot.database import Database
 from loyalty.audit import findings
 from loyalty.customers import Identity, find, profiles, resolve
 from loyalty.errors import KeyReused
-from loyalty.orders import Item, OrderIn, purchases, record
+from loyalty.orders import Item, Line, OrderIn, checked, lines_of, purchases, ready, record
 from loyalty.programme import Programme
 from loyalty.statement import statement
 from loyalty.tables import MergeProposal, Order, PurchaseSummary
@@ -130,3 +134,47 @@ def test_a_free_order_is_stored_and_earns_nothing(database: Database, noon: date
         outcome = record(session, an_order("T1", noon, MILK, amount_fen=0), programme, noon)
         assert (outcome.earned, outcome.balance) == (0, 0)
         assert len(purchases(session, [outcome.member_id])[outcome.member_id]) == 1
+
+
+ODD_TEXTS = ["", "\x00", "\x7f", "\ud800", "燕麦奶 \"1升\"\\N\u2028", "x" * 201]
+ANY_TEXT = st.one_of(st.text(max_size=6), st.sampled_from(ODD_TEXTS))
+A_TEXT = ANY_TEXT.filter(lambda text: text.isprintable() and 0 < len(text) < 201)
+ANY_LINE = st.builds(Line, ANY_TEXT, ANY_TEXT, st.sampled_from([-1, 0, 1, 10**6, 10**6 + 1]),
+                     st.sampled_from([-1, 0, 1990, 10**12, 10**12 + 1]), ANY_TEXT)
+A_LINE = st.builds(Line, A_TEXT, A_TEXT, st.integers(1, 10**6), st.integers(0, 10**12), st.sampled_from(["", "milk"]))
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+MOMENTS = st.datetimes(datetime(2001, 1, 1), datetime(2099, 1, 1), timezones=st.one_of(st.just(UTC), ZONES))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(source=A_TEXT, number=A_TEXT, paid_at=MOMENTS, fen=st.integers(0, 10**12), lines=st.lists(A_LINE, max_size=3),
+       shop=st.text(st.characters(exclude_categories=["Cs"]), max_size=6))
+def test_a_body_is_hashed_as_its_json_is_written(source: str, number: str, paid_at: datetime, fen: int,
+                                                 lines: list[Line], shop: str) -> None:
+    """The stored hash of an order outlives the way it is computed: it is that of the model's own JSON."""
+    order = OrderIn.model_validate({
+        "source": source, "external_id": number, "identities": (PHONE, OPENID), "paid_at": paid_at, "amount_fen": fen,
+        "shop": shop, "items": [line._asdict() for line in lines]})
+    assert ready(order).body == hashlib.sha256(order.model_dump_json().encode()).hexdigest()
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(source=ANY_TEXT, number=ANY_TEXT, fen=st.sampled_from([-1, 0, 990, 10**12, 10**12 + 1]), shop=ANY_TEXT,
+       lines=st.lists(st.one_of(A_LINE, ANY_LINE), max_size=2), names=st.sampled_from([0, 1, 2, 20, 21]))
+def test_plain_values_are_taken_or_refused_as_by_the_model(source: str, number: str, fen: int, shop: str,
+                                                           lines: list[Line], names: int) -> None:
+    """Without the model the same order comes out, or the same refusal of the same field."""
+    noon = datetime(2026, 3, 10, 4, 0, tzinfo=UTC)
+    people = (PHONE,) * names
+    try:
+        order = OrderIn.model_validate({
+            "source": source, "external_id": number, "identities": people, "paid_at": noon, "amount_fen": fen,
+            "shop": shop, "items": [line._asdict() for line in lines]})
+    except ValidationError as error:
+        with pytest.raises(ValidationError) as refused:
+            checked(source, number, people, noon, fen, shop, tuple(lines))
+        assert refused.value.errors(include_url=False) == error.errors(include_url=False)
+        return
+    made = checked(source, number, people, noon, fen, shop, tuple(lines))
+    assert made == ready(order)
+    assert made.lines == lines_of(order.items)
