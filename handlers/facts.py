@@ -86,13 +86,13 @@ class Facts:
 
     def undoable(self, member_id: int) -> list[RedemptionEntry]:
         """The redemptions that may still be taken back, newest first."""
-        entries = of_member(self._session, member_id, RECENT_REDEMPTIONS)
+        entries = self.redemptions(member_id)
         return [entry for entry in entries if entry.state == "issued" and entry.cost and entry.undo_until > self._now]
 
     def taken(self, member_id: int, reward_id: str, this_month: bool = False) -> int:
         """How many of a reward the member has had for points and kept, ever or in this local month."""
         since = month_start(self._now, self._programme.zone) if this_month else None
-        entries = of_member(self._session, member_id, MOST_REDEMPTIONS)
+        entries = self._redeemed(member_id)
         return sum(
             entry.quantity
             for entry in entries
@@ -102,7 +102,7 @@ class Facts:
 
     def redemptions(self, member_id: int) -> list[RedemptionEntry]:
         """The last redemptions, newest first."""
-        return of_member(self._session, member_id, RECENT_REDEMPTIONS)
+        return self._redeemed(member_id)[:RECENT_REDEMPTIONS]
 
     def coupons(self, member_id: int) -> list[CouponEntry]:
         """Coupons that can be used, soonest to lapse first."""
@@ -168,6 +168,14 @@ class Facts:
         self._read.pop("balances", None)
         self._read.pop("lapses", None)
         self._read.pop("offers", None)
+        self._read.pop("redemptions", None)
+
+    def _redeemed(self, member_id: int) -> list[RedemptionEntry]:
+        """Read for the one who asks: a list of rewards looks at the limits of each."""
+        known: dict[int, list[RedemptionEntry]] = self._once("redemptions", dict)
+        if member_id not in known:
+            known[member_id] = of_member(self._session, member_id, MOST_REDEMPTIONS)
+        return known[member_id]
 
     def _once(self, kind: str, read: Callable[[], T]) -> T:
         if kind not in self._read:
