@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, and_, cast, func, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Integer, Row, and_, bindparam, cast, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from loyalty import coupons
@@ -51,6 +51,13 @@ __all__ = ["CODE_LENGTH", "CODE_LETTERS", "Redeemed", "RedemptionEntry", "Undone
 
 _HANDED_IN = and_(Redemption.kind.not_in(["coupon", "lottery"]), Redemption.way.not_in(["red_packet", "exchange"]))
 """Redemptions whose code is handed in; the others gave something else."""
+
+_ROWS = table_of(Redemption).c
+_OF_MEMBER = (  # asked at every look at the rewards: building it would cost more than running it
+    select(_ROWS.id, _ROWS.code, _ROWS.reward_id, _ROWS.name, _ROWS.quantity, _ROWS.cost, _ROWS.state, _ROWS.at,
+           _ROWS.undo_until)
+    .where(_ROWS.member_id == bindparam("member")).order_by(_ROWS.id.desc()).limit(bindparam("most", type_=Integer))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,11 +223,7 @@ def lapse_due(session: Session, now: datetime, limit: int = 1000) -> int:
 
 def of_member(session: Session, member_id: int, limit: int = 10) -> list[RedemptionEntry]:
     """The member's redemptions, newest first."""
-    r = Redemption
-    rows = session.execute(
-        select(r.id, r.code, r.reward_id, r.name, r.quantity, r.cost, r.state, r.at, r.undo_until)
-        .where(r.member_id == member_id).order_by(r.id.desc()).limit(limit)
-    )
+    rows = session.execute(_OF_MEMBER, {"member": member_id, "most": limit})
     return [RedemptionEntry(*row) for row in rows]
 
 

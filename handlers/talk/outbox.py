@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import and_, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from handlers.talk.tables import OutboxRow
 from loyalty.storage import among
+from loyalty.tables import table_of
 from loyalty.writing import write_rows
 
 WAITING, SENT, FAILED, WITHDRAWN = 0, 1, 2, 3
@@ -75,6 +76,16 @@ def add(session: Session, outgoing: Iterable[Outgoing], now: datetime) -> None:
     write_rows(session, OutboxRow, rows)
 
 
+_OUTBOX: Final = table_of(OutboxRow)
+# Built once, and on the table itself: for every answer sent, building it would cost more than running it.
+_MARK_SENT: Final = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.id == bindparam("row"))
+    .values(state=SENT, sent_at=bindparam("at"), platform_id=bindparam("platform"), leased_until=None, error="",
+            error_class="")
+)  # fmt: skip
+
+
 def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[Leased]:
     """Take due rows for `lease_s` seconds; a deliverer that dies loses them when the lease ends.
 
@@ -121,11 +132,7 @@ def lease(session: Session, limit: int, now: datetime, lease_s: float) -> list[L
 
 def mark_sent(session: Session, row_id: int, platform_id: str, now: datetime) -> None:
     """The platform has taken it."""
-    session.execute(
-        update(OutboxRow)
-        .where(OutboxRow.id == row_id)
-        .values(state=SENT, sent_at=now, platform_id=platform_id[:200], leased_until=None, error="", error_class="")
-    )
+    session.execute(_MARK_SENT, {"row": row_id, "at": now, "platform": platform_id[:200]})
 
 
 def mark_waiting(session: Session, row_id: int, error_class: str, error: str, due_at: datetime) -> None:
