@@ -1,6 +1,6 @@
 """The rows of a CSV file, read ahead of who writes them: by a thread, or for a long file by a process of its own.
 
-Reading and checking a row costs a third of what writing it does, and both want a processor. That process runs `main`: it
+Reading and checking a row costs half of what writing it does, and both want a processor. That process runs `main`: it
 takes what to read on standard input and gives chunk after chunk on standard output.
 """
 

@@ -92,7 +92,7 @@ def open_accounts(session: Session, names: Collection[AccountName]) -> dict[Acco
 def lock_accounts(session: Session, account_ids: Collection[int]) -> dict[int, int]:
     """Balance of each member account, its row locked until the transaction ends; always in id order."""
     rows = session.execute(_LOCKED, {"ids": sorted(account_ids)})
-    return {row.account_id: row.balance for row in rows}
+    return {row[0]: row[1] for row in rows.all()}
 
 
 def owed_by(session: Session, account_ids: Collection[int]) -> dict[int, int]:

@@ -38,7 +38,7 @@ def next_ids(session: Session, entity: type[Base], count: int) -> list[int]:
         table = table_of(entity)
         last = session.execute(select(func.max(table.c.id))).scalar() or 0
         return list(range(last + 1, last + 1 + count))
-    return list(session.execute(_next_ids(entity), {"count": count}).scalars())
+    return [*session.execute(_next_ids(entity), {"count": count}).scalars().all()]
 
 
 def load(session: Session, entity: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

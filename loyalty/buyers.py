@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 from sqlalchemy.orm import Session
@@ -12,6 +13,8 @@ from loyalty.bulk import BULK
 from loyalty.customers import Identity, find_many, make, name_many
 from loyalty.tables import MemberIdentity, MergeProposal
 from loyalty.writing import insert_new
+
+_by_identity = itemgetter(1)
 
 
 class Named(NamedTuple):
@@ -54,6 +57,7 @@ def buyers(session: Session, named: Sequence[Named], at: datetime) -> list[int]:
     if foreign or len(links) < BULK:
         _link(session, named, members, links + foreign, at)
     else:
+        links.sort(key=_by_identity)  # in the order of their index
         name_many(session, [(members[place], *identity, named[place].evidence) for place, identity in links], at)
     return members
 

@@ -17,7 +17,7 @@ from loyalty.rulebook import OrderFacts, Share
 from loyalty.rules import BASE
 from loyalty.storage import among
 from loyalty.tables import Member, PurchaseSummary, table_of
-from loyalty.tier_figures import Figures, figures
+from loyalty.tier_figures import Figures, figures, growth_held
 from loyalty.tiers import Step, counted_from, reach, settle_due, write_steps
 
 _MEMBERS, _SUMMARIES = table_of(Member), table_of(PurchaseSummary)
@@ -66,9 +66,12 @@ class Earner:
         born = birthdays(session, member_ids) if self._book.asks_birthday else {}
         self._buyers = {id: _Buyer(tier, orders, fen, fen, 0, born.get(id)) for id, tier, orders, fen in
                         session.execute(_BUYERS, {"members": sorted(member_ids)}).all()}
-        if programme.tiers and (self._counted_from or any(tier.from_growth is not None for tier in programme.tiers)):
+        if programme.tiers and self._counted_from:
             for id, held in figures(session, programme, member_ids, at).items():
                 self._buyers[id].held_fen, self._buyers[id].growth = held
+        elif any(tier.from_growth is not None for tier in programme.tiers):
+            for id, growth in growth_held(session, member_ids).items():
+                self._buyers[id].growth = growth
         self._above = {None if tier is None else tier.id: _least(programme, tier.id if tier else None)
                        for tier in (None, *programme.tiers)}
         first, last = min(paid), max(paid)

@@ -94,8 +94,7 @@ class Ready(NamedTuple):
     items: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderOutcome:
+class OrderOutcome(NamedTuple):
     """What an order did; `new` is False where it was known, then `earned` is what it earned the first time."""
 
     order_id: int
@@ -266,7 +265,7 @@ def _store(session: Session, orders: Sequence[Ready], members: Mapping[int, int]
     """Store these orders of these members with all they bring; by place those that nobody stored meanwhile."""
     earner = Earner(session, programme, {*members.values()}, at, [orders[place].paid_at for place in members])
     shares = {place: earner.earn(member_id, _facts(orders[place]), place) for place, member_id in members.items()}
-    sold = [(orders[place], member_id, _sum(shares[place], POINTS)) for place, member_id in members.items()]
+    sold = [(orders[place], member_id, _points(shares[place])) for place, member_id in members.items()]
     ids = _insert(session, sold, at)
     made = {place: _Stored(id, member_id, earned, order.body)
             for place, id, (order, member_id, earned) in zip(members, ids, sold, strict=True) if id is not None}
@@ -297,10 +296,10 @@ def _post(session: Session, earned: Sequence[tuple[Ready, int, Sequence[Share]]]
     gains = []
     for order, member_id, shares in earned:
         key = f"order:{order.source}:{order.external_id}"
-        for asset in dict.fromkeys([share.asset for share in shares]):
+        for asset, amount in _by_asset(shares):
             of_points = asset == POINTS
-            gains.append(Gain(member_id, _sum(shares, asset), key if of_points else f"{key}:{asset}",
-                              order.external_id, asset, lapse if of_points else None, free if of_points else None))
+            gains.append(Gain(member_id, amount, key if of_points else f"{key}:{asset}", order.external_id, asset,
+                              lapse if of_points else None, free if of_points else None))
     earn_many(session, gains, "order", at)
 
 
@@ -331,8 +330,10 @@ def _keep_summaries(session: Session, bought: Sequence[tuple[int, Ready]]) -> No
             row["first_at"] = paid_at
         if paid_at >= row["last_at"]:
             row["last_at"], last[member_id] = paid_at, order
+    plain = on_sqlite(session)
     for member_id, row in rows.items():
-        row["last_items"] = msgspec.Raw(last[member_id].items.encode())
+        items = last[member_id].items
+        row["last_items"] = items if plain else msgspec.Raw(items.encode())
     if rows:
         upsert_many(session, PurchaseSummary, [rows[id] for id in sorted(rows)], "member_id", _SUMMING)
 
@@ -353,8 +354,18 @@ def _facts(order: Ready) -> OrderFacts:
     return OrderFacts(order.amount_fen, order.paid_at, order.source, order.shop, order.lines)
 
 
-def _sum(shares: Sequence[Share], asset: str) -> int:
-    return sum([share.amount for share in shares if share.asset == asset])
+def _points(shares: Sequence[Share]) -> int:
+    return sum([amount for asset, amount in _by_asset(shares) if asset == POINTS])
+
+
+def _by_asset(shares: Sequence[Share]) -> Collection[tuple[str, int]]:
+    """What an order gives of each asset, in the order of the rules; most give one thing by one rule."""
+    if len(shares) == 1:
+        return [(shares[0].asset, shares[0].amount)]
+    sums: dict[str, int] = {}
+    for _, _, asset, amount in shares:
+        sums[asset] = sums.get(asset, 0) + amount
+    return sums.items()
 
 
 def _order_row(order: Ready, member_id: int, earned: int, at: datetime) -> dict[str, Any]:

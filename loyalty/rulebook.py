@@ -259,6 +259,8 @@ def _ratio(value: Decimal) -> tuple[int, int]:
 
 def _cut(shares: list[Share], most: int) -> list[Share]:
     """The shares with their points cut to a sum; what comes last loses first."""
+    if len(shares) == 1 and shares[0].amount <= most:
+        return shares
     if sum([share.amount for share in shares if share.asset == "points"]) <= most:
         return shares
     kept = []

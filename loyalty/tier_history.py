@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
@@ -70,7 +70,7 @@ def explain(session: Session, programme: Programme, member_id: int, at: datetime
 
 def steps_of(session: Session, member_id: int, upto: datetime) -> list[Step]:
     """The events of a member's tier, oldest first."""
-    names = [each.name for each in fields(Step)]
+    names = Step._fields
     rows = session.execute(select(*(getattr(TierEvent, name) for name in names))
                            .where(TierEvent.member_id == member_id, TierEvent.at <= upto).order_by(TierEvent.id))
     return [Step(*row) for row in rows]
@@ -85,7 +85,7 @@ def rebuild_tiers(session: Session, programme: Programme, member_ids: Collection
     steps = []
     for id, (noted, again) in _compared(session, programme, member_ids, at).items():
         last = again[-1] if again else Step(id, DROPPED, None, None, 0, 0, None, None, at)
-        steps.append(replace(last, old_tier=noted))
+        steps.append(last._replace(old_tier=noted))
     write_steps(session, steps)
     return {step.member_id: step.new_tier for step in steps}
 

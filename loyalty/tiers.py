@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -38,8 +39,7 @@ class Standing:
     due_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One event of a member's tier with the figures it hung on."""
 
     member_id: int
@@ -88,12 +88,11 @@ def distance(session: Session, programme: Programme, member_id: int, at: datetim
 
 def reach(programme: Programme, member_id: int, tier: str | None, now: Figures, at: datetime) -> Step | None:
     """The step up that these figures make, or none: by buying a tier is only gained."""
-    above = programme.tiers[programme.tier_rank(tier) + 1:]
-    reached = next((each for each in reversed(above) if each.reached_by(now.amount_fen, now.growth)), None)
-    if reached is None:
-        return None
-    return Step(member_id, REACHED, tier, reached.id, now.amount_fen, now.growth, counted_from(programme, at),
-                _due(programme, at, programme.tier_policy.valid_days), at)
+    for reached in reversed(programme.tiers[programme.tier_rank(tier) + 1:]):
+        if reached.reached_by(now.amount_fen, now.growth):
+            return Step(member_id, REACHED, tier, reached.id, now.amount_fen, now.growth, counted_from(programme, at),
+                        _due(programme, at, programme.tier_policy.valid_days), at)
+    return None
 
 
 def lift(session: Session, programme: Programme, member_ids: Collection[int], at: datetime) -> list[Step]:
@@ -170,7 +169,7 @@ def write_steps(session: Session, steps: Sequence[Step]) -> None:
              cell(step.counted_from) if step.counted_from else None, cell(step.due_at) if step.due_at else None,
              cell(step.at)) for step in steps])
     else:
-        insert_many(session, TierEvent, [asdict(step) for step in steps], ["id"])
+        insert_many(session, TierEvent, [step._asdict() for step in steps], ["id"])
     last = {step.member_id: step for step in steps}
     by_tier: dict[str | None, list[int]] = {}
     for id, step in last.items():

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Executable, Row, text
+from sqlalchemy import JSON, ColumnElement, Executable, Row, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -20,6 +20,8 @@ from loyalty.storage import Base, UtcDateTime
 from loyalty.tables import table_of
 
 Rows = Sequence[Mapping[str, Any]]
+_encode = msgspec.json.Encoder().encode
+_WHOLE_SECONDS = len('"2026-03-10T04:00:00Z"')
 MANY = 16
 """From so many rows on they travel as one JSON parameter, which costs a tenth of a parameter a cell."""
 
@@ -70,7 +72,7 @@ def upsert_many(session: Session, entity: type[Base], rows: Rows, on: str, chang
             names = ", ".join(f'"{name}"' for name in rows[0])
             marks = ", ".join("?" * len(rows[0]))
             run_each(session, f'INSERT INTO "{table}" ({names}) VALUES ({marks}) '  # noqa: S608 - our own names
-                              f"ON CONFLICT {conflict}", [[_cell(value) for value in row.values()] for row in rows])
+                              f"ON CONFLICT {conflict}", _cells(entity, rows))
             return
         statement = _write_json("postgresql", entity, tuple(rows[0]), (), conflict)
         session.execute(statement, {"rows": _as_json(session, entity, rows)})
@@ -197,6 +199,17 @@ def _write_json(dialect: str, entity: type[Base], columns: tuple[str, ...], retu
     )
 
 
+def _cells(entity: type[Base], rows: Rows) -> list[list[Any]]:
+    """Rows as the driver of SQLite takes them."""
+    cells = [[*row.values()] for row in rows]
+    for place, name in enumerate(rows[0]):
+        if isinstance(table_of(entity).c[name].type, UtcDateTime | JSON):
+            for row in cells:
+                if type(row[place]) is not str:
+                    row[place] = _cell(row[place])
+    return cells
+
+
 def _as_json(session: Session, entity: type[Base], rows: Rows) -> str:
     """Rows as one parameter: objects for PostgreSQL, lists with moments as SQLite keeps them."""
     if _dialect(session) == "postgresql":
@@ -226,4 +239,6 @@ def sqlite_moment(moment: datetime) -> str:
         if moment.tzinfo is None:
             raise ValueError(f"a moment without a time zone: {moment!r}; pass datetime(..., tzinfo=UTC)")
         moment = moment.astimezone(UTC)
-    return moment.isoformat(" ", "microseconds")[:26]
+    # 2026-03-10T04:00:00.000001Z in quotes, the fraction only where there is one: a thirtieth of isoformat's price.
+    text = _encode(moment).decode()
+    return f"{text[1:11]} {text[12:20]}.000000" if len(text) == _WHOLE_SECONDS else f"{text[1:11]} {text[12:27]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from loyalty.orders import Item, OrderIn, record_many
 from loyalty.programme import Programme
 from loyalty.refunds import refund
 from loyalty.tables import Member, Order
+from loyalty.writing import sqlite_moment
 
 SEED = 20260310
 CARD = Identity("card", "C0")
@@ -144,3 +145,14 @@ def test_rows_that_are_taken_are_an_error(database: Database, noon: datetime) ->
         ids = next_ids(session, Member, 2)
         assert ids == sorted(set(ids))
         load(session, Member, ("id", "created_at"), [(id, noon.replace(tzinfo=None)) for id in (*ids, ids[0])])
+
+
+@pytest.mark.parametrize("moment", [
+    datetime(2026, 3, 10, 4, 0, tzinfo=UTC), datetime(2026, 3, 10, 4, 5, 6, 7, tzinfo=UTC),
+    datetime(2026, 3, 10, 4, 5, 6, 120_000, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=8)))])
+def test_a_moment_written_as_a_cell_stands_as_any_other(moment: datetime) -> None:
+    """The text of a cell is what the column's own type writes, so that text order stays time order."""
+    stored = moment.astimezone(UTC).replace(tzinfo=None)
+    assert sqlite_moment(moment) == stored.isoformat(" ", "microseconds")
+    with pytest.raises(ValueError, match="without a time zone"):
+        sqlite_moment(stored)
