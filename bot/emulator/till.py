@@ -35,6 +35,8 @@ async def press(state: State, body: Json) -> Json:
         known = ", ".join(one.label for one in till.buttons) if till else "there is no till here"
         raise PhoneError(f"no button {body.get('label')!r}; known: {known}")
     memory = state.part(TillMemory)
+    if "$last" in button.path and customer.external_userid not in memory.last:
+        raise PhoneError(f"{customer.name} has bought nothing at this till")
     number = f"till-{state.next_number()}"
     if button.is_sale:
         memory.last[customer.external_userid] = number

@@ -92,7 +92,12 @@ def _staff(state: State, lines: int) -> list[Json]:
             "contacts": [item.external_userid for item in state.follows.values() if item.userid == person.userid],
             "app": [app_line(line) for line in phones.get(person.userid, [])[-lines:]],
             "mass": [
-                {"msgid": task.msgid, "text": task.text, "confirmed": person.userid in task.sent_at}
+                {
+                    "msgid": task.msgid,
+                    "text": task.text,
+                    "people": len(task.targets[person.userid]),
+                    "confirmed": person.userid in task.sent_at,
+                }
                 for task in tasks
                 if person.userid in task.targets and not task.cancelled
             ],

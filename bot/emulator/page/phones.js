@@ -6,6 +6,17 @@ const COLOURS = ["#5b8ff9", "#f6903d", "#61b37c", "#9270ca", "#e8684a", "#269a99
 const KF_POOL = 2, KF_HUMAN = 3;
 const KF_STATES = ["未处理", "智能接待", "排队中", "人工接待", "已结束"];
 const OUTCOMES = { ok: "已收下", odd: "答得怪", failed: "失败", lost: "丢失", unconfigured: "未配置", pending: "在途" };
+const REFUSALS = [
+  [/unknown_member/, "服务还不认识这位顾客：先买一单，或在群里、客服里说句话"],
+  [/bought nothing/, "这位顾客还没有在门店买过，没有可退的"],
+  [/too_much|too much/, "退得比买的多"],
+  [/does not follow/, "还没有关注公众号"],
+  [/not contacts/, "已经不是好友，发不出去"],
+  [/is not in /, "已经不在这个群里"],
+  [/were replaced/, "这张卡片已经处理过了"],
+  [/state 3/, "先接入，才能回复"],
+  [/does not answer/, "服务没有回应：它还在运行吗？"],
+];
 const TABS = {
   customer: [["group", "客户群"], ["private", "和导购私聊"], ["kf", "微信客服"], ["oa", "公众号"]],
   staff: [["app", "应用消息"], ["group", "客户群"], ["private", "客户私聊"], ["kf", "微信客服"]],
@@ -48,11 +59,13 @@ function toast(text) {
   toastTimer = setTimeout(() => { $("toast").hidden = true; }, 3500);
 }
 
+const refusal = (error = "") => (REFUSALS.find(([words]) => words.test(error)) || ["", `没有成功：${error}`])[1];
+
 async function act(name, body) {
   try {
     const answer = await fetch(`/_emulator/${name}`, { method: "POST", body: JSON.stringify(body) });
     const done = await answer.json();
-    if (!answer.ok) toast(done.error || "没有成功");
+    if (!answer.ok) toast(refusal(done.error));
     await look();
     return answer.ok ? done : null;
   } catch {
@@ -209,11 +222,6 @@ function drawCard(line) {
   const card = line.card;
   const rows = card.horizontal.flatMap((row) => [el("dt", {}, row.keyname), el("dd", {}, row.value)]);
   const target = card.quote ? cardChat(line, card) : null;
-  const fill = card.quote && el("button", { type: "button", onclick: () => {
-    chosen.staffTab = "private";
-    $("staff-form").elements.text.value = card.quote;
-    draw();
-  } }, "填入输入框");
   const oneTap = target && el("button", { type: "button", onclick: async () => {
     const done = await act("sidebar_send", { staff: staff().userid, in: target.in, chat: target.chat, text: card.quote });
     if (!done) return;
@@ -223,7 +231,7 @@ function drawCard(line) {
     toast(`已发到「${target.label}」`);
   } }, `一键发到「${target.label}」`);
   const gone = sentOff.has(line.number) && target ? el("em", {}, `已发到「${target.label}」`) : "";
-  const send = gone || (line.replaced ? "" : oneTap || fill);
+  const send = gone || (line.replaced ? "" : oneTap || el("em", {}, "和这位顾客不是好友，发不了消息"));
   const tap = (button) => act("tap", { staff: staff().userid, task_id: line.task_id, key: button.key });
   const keys = line.replaced ? [el("span", {}, line.replaced)] : card.buttons.map((button) =>
     el("button", { type: "button", class: `s${button.style}${line.tapped.includes(button.key) ? " tapped" : ""}`, onclick: () => tap(button) }, button.text));
@@ -235,6 +243,16 @@ function drawCard(line) {
     rows.length ? el("dl", {}, ...rows) : "",
     card.quote ? el("div", { class: "quote" }, card.quote_title ? el("b", {}, card.quote_title) : "", card.quote, send || "") : "",
     keys.length ? el("div", { class: "keys" }, ...keys) : "");
+}
+
+/* 群发助手: what waits for the rep's confirmation stands below the messages. */
+function massCard(task) {
+  const send = async () => {
+    const done = await act("mass_confirm", { staff: staff().userid, msgid: task.msgid });
+    if (done) toast(`群发出去了，${done.sent} 位顾客收到`);
+  };
+  return el("div", { class: "card" }, el("div", { class: "source" }, "群发助手"), el("h3", {}, `群发给 ${task.people} 位顾客，待确认`),
+    el("div", { class: "quote" }, task.text), el("div", { class: "keys" }, el("button", { type: "button", class: "s1", onclick: send }, "确认群发")));
 }
 
 function appLine(line) {
@@ -257,12 +275,13 @@ function drawScreen(role, tab) {
   const screen = $(`${role}-screen`);
   const me = role === "customer" ? customer().external_userid : staff().userid;
   const lines = tab === "app" ? staff().app : view.chats[chatKey(role, tab)] || [];
-  const print = JSON.stringify([me, tab, chatKey(role, tab), lines]);
+  const tasks = tab === "app" ? staff().mass.filter((task) => !task.confirmed) : [];
+  const print = JSON.stringify([me, tab, chatKey(role, tab), lines, tasks]);
   if (drawn[role] === print) return;
   const moved = !drawn[role] || JSON.parse(drawn[role])[2] !== chatKey(role, tab) || JSON.parse(drawn[role])[1] !== tab;
   const low = moved || screen.scrollHeight - screen.scrollTop - screen.clientHeight < 120;
   drawn[role] = print;
-  const parts = withTimes(lines, tab === "app" ? appLine : (line) => bubble(line, me, role));
+  const parts = [...withTimes(lines, tab === "app" ? appLine : (line) => bubble(line, me, role)), ...tasks.map(massCard)];
   screen.replaceChildren(...(parts.length ? parts : [el("div", { class: "empty" }, emptyText(role, tab))]));
   if (low) { screen.style.scrollBehavior = moved ? "auto" : "smooth"; screen.scrollTop = screen.scrollHeight; }
 }
@@ -302,8 +321,7 @@ function drawActs() {
   if (tab === "kf") acts.push(actButton("从链接进入客服", () => act("kf_enter", { customer: me.external_userid, chat: peerOf("customer", "kf") })));
   if (tab === "oa") acts.push(actButton(me.subscribed ? "取消关注" : "关注公众号", () => act("oa_follow", { customer: me.external_userid, on: !me.subscribed })));
   $("customer-acts").replaceChildren(...acts);
-  const chores = rep.mass.filter((task) => !task.confirmed).map((task) =>
-    actButton(`确认群发：${task.text.slice(0, 12)}`, () => act("mass_confirm", { staff: rep.userid, msgid: task.msgid })));
+  const chores = [];
   const served = chosen.staffTab === "kf" && peerOf("staff", "kf") ? kfSession(peerOf("staff", "kf")) : null;
   const step = served && served.session && { [KF_POOL]: ["pick", "接入客服排队"], [KF_HUMAN]: ["end", "结束人工接待"] }[served.session.state];
   if (step) chores.push(actButton(step[1], () => act("kf_servicer", { action: step[0], staff: rep.userid, chat: served.chat, customer: served.customer })));
@@ -433,6 +451,13 @@ for (const button of document.querySelectorAll("[data-till]")) {
 $("open-log").addEventListener("click", () => { $("log").hidden = !$("log").hidden; drawLog(); });
 $("close-log").addEventListener("click", () => { $("log").hidden = true; });
 $("reset").addEventListener("click", () => { if (confirm("清空手机上的会话？服务记得的（积分、订单、打扰过几次）和时钟不变；要全部重来，请停下再 make demo。")) act("reset", {}); });
+
+/* A screen that shrinks keeps its last line in sight. */
+const kept = new ResizeObserver((changes) => { for (const { target } of changes) if (target.dataset.low === "1") target.scrollTop = target.scrollHeight; });
+for (const screen of document.querySelectorAll(".screen")) {
+  kept.observe(screen);
+  screen.addEventListener("scroll", () => { screen.dataset.low = screen.scrollHeight - screen.scrollTop - screen.clientHeight < 120 ? "1" : ""; });
+}
 
 const wanted = new URLSearchParams(location.hash.slice(1));
 for (const key of ["customer", "staff", "customerTab", "staffTab"]) if (wanted.get(key)) chosen[key] = wanted.get(key);

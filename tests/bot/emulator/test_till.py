@@ -38,6 +38,8 @@ def test_a_button_posts_for_the_customer_and_tells_a_refusal() -> None:
             emulator = await start_emulator(config)
             try:
                 async with Phones(emulator.base_url) as phones, aiohttp.ClientSession() as http:
+                    with pytest.raises(PhoneError, match="bought nothing"):
+                        await phones.till(QING, "退最后一单 39 元")
                     await phones.till(QING, "买燕麦奶1升 39 元")
                     await phones.till(QING, "退最后一单 39 元")
                     with pytest.raises(PhoneError, match="too much"):
