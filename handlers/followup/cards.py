@@ -40,7 +40,7 @@ def card(desk: Desk, run: Run, asked: Prompt, text: str, decision: Decision) -> 
     with_rep(run, receiver)
     run.prompts, run.again, run.state = run.prompts + 1, run.again + 1, "prompted"
     run.waits_for = ""
-    occasion = run.occasion
+    occasion = _named(desk, run.occasion)
     if asked.why:
         occasion = replace(occasion, why=words.render(asked.why, desk.facts(run)))
     if asked.also_to:
@@ -71,7 +71,7 @@ def undone(desk: Desk, run: Run, asked: Prompt) -> Went:
         if to and to != run.rep:
             why = f"{run.rep} {asked.escalate_after_h} 小时未处理; {run.occasion.why}"
             run.prompts += 1
-            occasion = replace(run.occasion, why=why, also_to="")
+            occasion = _named(desk, replace(run.occasion, why=why, also_to=""))
             desk.outgoing += cards_of(occasion, to, run.prompts, run.occasion.quote, desk.weighs(run.sop))
             desk.journal.note(run, Decision("escalated", why), "rep")
             if asked.reassign:
@@ -83,6 +83,11 @@ def undone(desk: Desk, run: Run, asked: Prompt) -> Went:
         return WAITS
     desk.journal.note(run, Decision("lapsed", "导购一直没有处理, 继续下一步"), "rep")
     return NEXT
+
+
+def _named(desk: Desk, occasion: Occasion) -> Occasion:
+    """By the name known now: a new friend's is learned after the follow-up began."""
+    return replace(occasion, name=desk.crowd.profile(occasion.member_id).name or occasion.name)
 
 
 def judge(desk: Desk, run: Run, decision: Decision, channel: str) -> Went | None:
@@ -103,7 +108,8 @@ def cards_of(occasion: Occasion, rep: str, count: int, text: str, is_follow_up: 
     """The card for the rep, the `count`-th of this run, and the same for who is to hear of it as well."""
     rows = [("客户", occasion.name or "未留名")]
     rows += [("在哪说的", occasion.where)] if occasion.where else []
-    rows += [("为什么", occasion.why), *occasion.rows]
+    rows += [("为什么", occasion.why)] if occasion.said else []
+    rows += occasion.rows
     if occasion.private:
         rows.append(("注意", "只可私聊, 勿发到群里"))
     title = f"{occasion.title} · {occasion.name or '客户'}"

@@ -66,6 +66,7 @@ class Entering:
 
 def told(name: str, member_id: int, key: str, at: datetime, facts: Mapping[str, Any]) -> Happening:
     """An event another system tells of; a fact of the engine's own names counts where its kind of value is right."""
+
     def fits(fact: str, value: Any) -> bool:
         known = FACTS.get(fact)
         return isinstance(value, int | float) if isinstance(known, int | float) else isinstance(value, str)

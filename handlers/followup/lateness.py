@@ -75,7 +75,5 @@ def _mass_sop(row: Leased) -> str:
 def _runs(session: Session, tasks: set[str]) -> Mapping[str, tuple[str, int | None]]:
     if not tasks:
         return {}
-    rows = session.execute(
-        select(RunRow.task, RunRow.sop, RunRow.member_id).where(among(RunRow.task, sorted(tasks)))
-    )
+    rows = session.execute(select(RunRow.task, RunRow.sop, RunRow.member_id).where(among(RunRow.task, sorted(tasks))))
     return {row.task: (row.sop, row.member_id) for row in rows}

@@ -126,9 +126,7 @@ def tag(desk: Desk, run: Run, place: Place) -> Went:
         desk.session.execute(insert_into(desk.session, MemberTag).on_conflict_do_nothing(), rows)
     if asked.remove:
         tags = table_of(MemberTag)
-        desk.session.execute(
-            tags.delete().where(tags.c.member_id == run.member_id, among(tags.c.tag, asked.remove))
-        )
+        desk.session.execute(tags.delete().where(tags.c.member_id == run.member_id, among(tags.c.tag, asked.remove)))
     desk.crowd.forget("tags")
     serving, external = desk.crowd.serving(run.member_id), desk.crowd.identity(run.member_id, "external_userid")
     if asked.wecom and serving is not None and external:

@@ -94,9 +94,7 @@ def resume(session: Session, sop: str) -> bool:
     table, timers = table_of(PauseSopRow), table_of(TimerRow)
     was = session.execute(table.delete().where(table.c.sop == sop).returning(table.c.sop)).first()
     held = select(RunRow.task).where(RunRow.sop == sop, RunRow.state.in_(LIVE))
-    session.execute(
-        timers.update().where(timers.c.state == 2, timers.c.task.in_(held)).values(state=0)
-    )
+    session.execute(timers.update().where(timers.c.state == 2, timers.c.task.in_(held)).values(state=0))
     return was is not None
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import update
 
 from handlers.followup.entries import told
 from handlers.followup.tables import RunRow
@@ -15,6 +16,7 @@ from loyalty import customers, ledger, plans, redemptions
 from loyalty.campaign_tables import TierStanding
 from loyalty.people_tables import MemberTag
 from loyalty.refunds import refund
+from loyalty.tables import Member
 
 pytestmark = pytest.mark.either_engine
 
@@ -138,6 +140,19 @@ def test_an_anniversary_and_a_segment_set_off(play: Play) -> None:
         stage.order("小满", "QH-DRIP-30", days_ago=days_ago)
     assert stage.words(stage.push(days=3)) == [("card", "入会 1 年")]
     assert sorted(entered(stage)) == [member, buyer]
+
+
+def test_a_card_bears_the_name_known_by_then(play: Play) -> None:
+    """A new friend's name is learned from their messages after the follow-up has begun: the card has it."""
+    stage = play(also=[file({"event": "a"}, {"wait": {"days": 1}}, {"prompt": HELLO})])
+    member = stage.member("阿青")
+    with stage.database.transaction() as session:
+        session.execute(update(Member).where(Member.id == member).values(name=""))
+    stage.happen("api:a", member)
+    with stage.database.transaction() as session:
+        session.execute(update(Member).where(Member.id == member).values(name="阿青"))
+    (card,) = stage.push(days=1, hours=1)
+    assert msgspec.json.decode(card.payload)["title"].endswith("阿青") and "未留名" not in card.payload
 
 
 def test_an_undone_card_changes_hands(play: Play) -> None:
