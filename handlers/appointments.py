@@ -33,6 +33,10 @@ _OTHERWISE: Final = re.compile(r"(?:等等|等下|等一下|不对|那|哦)?[,�
 _RATHER: Final = re.compile(r"(?:那|要不|不如|还是|要么)(?!.*[吗么?？])")
 _LATE: Final = re.compile(r"迟到|晚到|晚点到|晚一点到|堵车|堵在|赶不上|赶不到|会晚")
 _OPEN: Final = re.compile(r"营业|几点开门|几点关门|开到几点|几点下班|几点上班|开门吗")
+_FACTS: Final = re.compile(
+    r"(?:门店|店|你们|具体)?地址(?:是|在|呢|发|[?？]|$)|(?:店|地方|你们|位置)?在(?:哪|什么地方|什么位置)|怎么(?:走|去|过去)|"
+    r"(?:要|需要|用|得)(?:自己)?(?:带|准备)(?:点|些)?(?:什么|啥|东西)|(?:带|准备)(?:点|些)?(?:什么|啥)|提醒(?:我|一下|吗)"
+)
 _SERVICES: Final = re.compile(r"(?:能|可以)约(?:什么|啥|哪些)|有(?:什么|哪些|啥)(?:项目|服务|课)|都有啥")
 
 
@@ -50,7 +54,7 @@ def start(turn: Turn) -> Scene:
         yield from _cancel(turn, mine)
     elif (CHANGE.search(turn.text) or CANCEL.search(turn.text)) and mine and not _is_other_service(turn, mine):
         yield from _change(turn, mine)
-    elif _SHOW.search(turn.text) and not CHANGE.search(turn.text):
+    elif (_SHOW.search(turn.text) or (mine and asks_facts(turn.text))) and not CHANGE.search(turn.text):
         yield from _show(turn, mine)
     elif _SERVICES.search(turn.text):
         yield from ask_service(turn, {})
@@ -103,7 +107,10 @@ def confirm_cancel(turn: Turn) -> Scene:
     if answer is Answer.NO:
         yield Close()
         yield Say(turn.reply("appointment_kept"))
-    elif len(shown) == 1 and (answer is Answer.YES or re.fullmatch(r"(?:确认|是的?|对)?取消(?:吧|掉|了)?", turn.text)):
+    elif len(shown) == 1 and (
+        answer is Answer.YES
+        or re.fullmatch(r"(?:确认|是的?|对|嗯+|好的?)?[\s,，]*取消(?:预约)?(?:吧|掉|了)?", turn.text)
+    ):
         yield from _cancelled(turn, mine.get(shown[0]))
     else:
         yield from _ask_cancel(turn, [mine[i] for i in shown if i in mine])
@@ -168,6 +175,11 @@ def asks_hours(text: str) -> bool:
     return bool(_OPEN.search(text))
 
 
+def asks_facts(text: str) -> bool:
+    """Whether a message asks something that is written about a visit: where, what to bring, the reminder."""
+    return len(text) <= 14 and bool(_FACTS.search(text))
+
+
 def speaks_of_delay(text: str) -> bool:
     """Whether a message says that somebody will come late."""
     return bool(_LATE.search(text))
@@ -206,8 +218,10 @@ def _show(turn: Turn, mine: Sequence[Appointment]) -> Scene:
         yield Say(turn.reply("appointment_none"))
         return
     yield Ask("appointment_done", {"id": mine[0].id})
-    lines = [when_words(turn, one) for one in mine]
-    yield Say(turn.reply("appointment_list", lines=lines, place=turn.brand.appointments.place))
+    plan, lines = turn.brand.appointments, [when_words(turn, one) for one in mine]
+    service = plan.service(mine[0].service) if len(mine) == 1 else None
+    note, reminds = service.note if service else "", bool(plan.remind_before_h) and "提醒" in turn.text
+    yield Say(turn.reply("appointment_list", lines=lines, place=plan.place, note=note, reminds=reminds))
 
 
 def _matching(turn: Turn, mine: Sequence[Appointment]) -> list[Appointment]:

@@ -14,6 +14,7 @@ from handlers import (
     consent,
     others,
     phrases,
+    points,
     redemption,
     registry,
     service_phrases,
@@ -30,6 +31,8 @@ HINT_AGAIN: Final = timedelta(hours=6)
 GREET_AGAIN: Final = timedelta(minutes=30)
 UNASKED_AGAIN: Final = timedelta(minutes=10)
 _WAITS: Final = re.compile(r"(?:确认|确定|我确|帮我换|给我换|就这个|就它|换这个|要这个)")
+_WHO: Final = re.compile(r"你(?:们)?(?:这)?是(?:不是)?(?:个)?(?:机器人|人工|真人|活人|AI|ai|谁|人机)")
+LEAST_OF_STORY: Final = 5
 UNDER: Final = "under"
 """Where a dialog that was opened on top of another keeps that one."""
 SECOND_SURE: Final = 0.7
@@ -53,6 +56,8 @@ def respond(turn: Turn, hushed: frozenset[str], is_paused: bool) -> Scene:
     found = service_phrases.settle(fresh, phrases.settle(fresh, found))
     if stored_value.LATELY in hushed and not _is_asked(turn) and stored_value.goes_on(turn, found):
         found = ["stored_value"]
+    if points.LATELY in hushed and not _is_asked(turn) and turn.is_automatic and points.goes_on(turn, found):
+        found = ["points_query"]
     if redemption.REFUSED in hushed and not _is_asked(turn) and redemption.asks_for_another(turn, found):
         found = ["points_redeem"]
     urgent = [scenario for scenario in registry.URGENT if scenario in found]
@@ -205,6 +210,10 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield from _unasked(turn, hushed)
     elif turn.is_automatic and turn.verdict.unsure and len(turn.verdict.near) >= 2:
         yield from clarify.ask(turn, [scored.id for scored in turn.verdict.near[:2]])
+    elif turn.is_automatic and _goes_on_about_complaint(turn):
+        yield from registry.scene_of(turn, "complaint")
+    elif turn.is_automatic and _WHO.search(turn.text):
+        yield Say(turn.reply("hint"))
     elif turn.is_automatic and not is_courtesy(turn.text) and "hint" not in hushed:
         yield Hush("hint", turn.now + HINT_AGAIN)
         yield Hush("greeting", turn.now + GREET_AGAIN)
@@ -216,6 +225,15 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Say(turn.reply("unclear"))
     else:
         yield Silent("unsure: keeps still in a group" if turn.verdict.unsure else "no scenario")
+
+
+def _goes_on_about_complaint(turn: Turn) -> bool:
+    """Whether words that mean nothing by themselves are more of what somebody has just complained of."""
+    text = turn.text
+    if len(text) < LEAST_OF_STORY or is_courtesy(text) or is_greeting(text) or _WHO.search(text):
+        return False
+    last = complaints.last_complaint(turn)
+    return last is not None and turn.now - last < turn.brand.dialog.silence
 
 
 def _unasked(turn: Turn, hushed: frozenset[str]) -> Scene:

@@ -26,6 +26,9 @@ _PLAN: Final = re.compile(
 )
 _BENEFITS: Final = re.compile(r"权益|好处|福利|待遇|特权|有什么用|有啥用|着数|什么优惠|享受|有什么|有啥|能干(?:嘛|啥)")
 _NEXT: Final = re.compile(r"升级|升到|升成|升钻|升金|怎么升|还差|差多少|距离|下一级|下个等级|保级|再买多少|再消费")
+_RISES: Final = re.compile(
+    r"(?:怎么|如何|咋|怎样)(?:样)?(?:才)?(?:能|可以)?(?:升级|升到|达到|够到|变成|成为).{0,6}(?:会员|级|$)"
+)
 _STAFF: Final = re.compile(
     r"注销|退会|销户|转让|暂停|冻结|改名|名字|生日.{0,3}(?:改|错)|刷不出|验证码|收不到|已被注册|丢了|补卡|关掉|"
     r"怎么关|取消自动|(?:取消|退掉?|不要)(?:我的?)?[年月季周]卡|[年月季周]卡.{0,4}(?:取消|能退|可以退|退款)|关闭自动|降级|停车|"
@@ -58,13 +61,20 @@ def describe(turn: Turn) -> str:
         return turn.reply("membership_staff", tier=_tier_name(turn))
     if _PLAN.search(text) and (turn.brand.programme.plans or not _NEXT.search(text)):
         return _plans(turn)
-    if _NEXT.search(text):
+    if _NEXT.search(text) or _RISES.search(text):
         return describe_next(turn)
     if _BENEFITS.search(text) or _tier_named(turn) is not None:
         return _benefits(turn)
     if _JOIN.search(text):
         return turn.reply("membership_joined", tier=_tier_name(turn))
     return turn.reply("membership_tier", tier=_tier_name(turn), **_next(turn), benefits=_of(_tier(turn)))
+
+
+def speaks_of_tier(turn: Turn) -> bool:
+    """Whether a message asks about a tier by its name, or how one rises: 怎么升级到青叶, 青林有什么好处."""
+    if _tier_named(turn) is not None and (_NEXT.search(turn.text) or _BENEFITS.search(turn.text)):
+        return True
+    return bool(_RISES.search(turn.text))
 
 
 def describe_next(turn: Turn) -> str:
@@ -89,6 +99,8 @@ def _tier_name(turn: Turn) -> str:
 def _next(turn: Turn) -> dict[str, Any]:
     programme, mine = turn.brand.programme, _tier(turn)
     rank = programme.tier_rank(mine.id if mine else None) + 1
+    named = _tier_named(turn)
+    rank = max(rank, programme.tier_rank(named.id)) if named is not None else rank
     if rank >= len(programme.tiers):
         return {"next": ""}
     above, now = programme.tiers[rank], turn.facts.figures(turn.member_id)

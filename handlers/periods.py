@@ -15,6 +15,7 @@ from loyalty.days import local_day, midnight, midnight_after, months_later
 
 _N: Final = rf"(\d{{1,4}}|[{NUMBER_LETTERS}]{{1,5}})"
 _DAYS: Final = {"今天": 0, "今日": 0, "今儿": 0, "昨天": 1, "昨日": 1, "昨儿": 1, "前天": 2, "大前天": 3}
+_DAY_WORD: Final = re.compile("|".join(sorted(_DAYS, key=len, reverse=True)))
 _FEASTS: Final = {
     "双十一": (11, 11), "双11": (11, 11), "双十二": (12, 12), "双12": (12, 12), "元旦": (1, 1), "618": (6, 18),
     "六一八": (6, 18), "情人节": (2, 14), "妇女节": (3, 8), "女神节": (3, 8), "三八": (3, 8), "五一": (5, 1),
@@ -178,10 +179,8 @@ def _half_year(text: str, today: date) -> Period | None:
 
 
 def _day(text: str, today: date) -> Period | None:
-    for word in sorted(_DAYS, key=len, reverse=True):
-        if word in text:
-            return _single(today - timedelta(days=_DAYS[word]))
-    return None
+    found = [today - timedelta(days=_DAYS[word]) for word in _DAY_WORD.findall(text)]
+    return Period(min(found), max(found)) if found else None
 
 
 def _year_of(word: str | None, today: date) -> int | None:

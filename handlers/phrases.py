@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handlers import history, joining, knowledge, points, redemption, reward_words, shipping
+from handlers import history, joining, knowledge, membership, points, redemption, reward_words, shipping
 from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
@@ -36,6 +36,8 @@ _WHAT_FOR_POINTS: Final = re.compile(
     r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|咩|乜)"
 )
 FAINT: Final = 0.8
+_PROMOTION: Final = re.compile(r"(?:有|什么|啥|没|搞|做|参加).{0,4}(?:优惠|活动|折扣)(?!券|卷)")
+_HOW_TO_HAVE: Final = re.compile(r"(?:怎么|如何|咋|怎样)(?:才能|能|可以)?[换兑](?!货)")
 _NO_WISH: Final = re.compile(r"货|退|坏|碎|破|错|漏|新的|收到|买|约|时间|[点号天周]")
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
 """What no plain yes or no means, whatever it sounds like."""
@@ -48,8 +50,18 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         return found
     if _is_plain_answer(turn):
         found = [scenario for scenario in found if scenario not in _GRAVE]
+    if points.asks_lapse(turn) and not {"points_query", "points_rules"} & set(found):
+        found = [*(one for one in found if one != "points_redeem"), "points_query"]
+    if set(found) <= {"points_redeem"} and turn.dialog is None and redemption.is_said_again(turn):
+        return []
+    if set(found) <= _NEAR | {"points_redeem"} and turn.dialog is None and redemption.asks_after(turn):
+        return ["points_redeem"]
     if not found:
         found = [scenario for scenario, words in _PLAIN if words.search(turn.text)][:1]
+        if not found and points.asks_movement(turn):
+            found = ["points_query"]
+        if not found and membership.speaks_of_tier(turn):
+            found = ["membership"]
         if not found and joining.read_phone(turn.text) and len(turn.text) <= 25:
             found = ["membership"]
         if not found and turn.brand.programme.plans and _PLANS.search(turn.text):
@@ -58,7 +70,12 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
             found = ["points_redeem"]
         if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
             found = ["points_redeem"]
-    if found == ["points_redeem"] and points.asks_worth(turn.text) and not reward_words.names_reward(turn):
+    if (
+        "points_redeem" in found
+        and set(found) <= {"points_redeem", "points_rules"}
+        and points.asks_worth(turn.text)
+        and not reward_words.names_reward(turn)
+    ):
         return ["points_rules"]
     if found == ["promotion_query"] and turn.brand.programme.plans and _PLANS.search(turn.text):
         return ["membership"]
@@ -69,14 +86,17 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         return ["points_redeem"]
     if "points_redeem" in found[:1] and set(found[1:]) <= _NEAR | _RIVALS and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
-    is_faint = found in (["return_exchange"], ["appointment"]) and turn.verdict.scenarios[0].score < FAINT
+    is_faint = found in (["return_exchange"], ["appointment"]) and (
+        turn.verdict.scenarios[0].score < FAINT or bool(_HOW_TO_HAVE.search(turn.text))
+    )
     if is_faint and turn.dialog is None and not _NO_WISH.search(turn.text) and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]
     if set(found) <= _NEAR and turn.dialog is None and redemption.asks_again(turn.text):
         return ["points_redeem"] if turn.facts.redemptions(turn.member_id) else found
-    if set(found) <= _NEAR and turn.dialog is None and reward_words.speaks_of_reward(turn):
+    asks_price = found == ["promotion_query"] and bool(_PROMOTION.search(turn.text))
+    if set(found) <= _NEAR and not asks_price and turn.dialog is None and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     return found
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
-from handlers import history, membership, periods, redemption
+from handlers import history, knowledge, membership, periods, redemption
 from handlers.offers import affordable, yuan
-from handlers.talk.turn import Prompt, Say, Scene, Silent, Turn
+from handlers.talk.turn import Hush, Prompt, Say, Scene, Silent, Turn
 from loyalty.days import local_day
 from loyalty.programme import AfterDays, EndOfMonth, EndOfYear
 
@@ -19,6 +20,7 @@ _ENTRIES: Final = re.compile(
     r"明细|记录|流水|最近几[笔条]|变动|怎么(?:少|多|没|变)|为什么(?:少|没)|没到账|到账没|少了|多了|不对|对不上|"
     r"怎么来|哪来"
 )
+_LIST: Final = re.compile(r"明细|记录|流水")
 _LAPSES: Final = re.compile(r"过期|到期|清零|失效|作废|有效期|清掉|清空")
 _CAN: Final = re.compile(r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|哪个|几|吗)|换得起|能换的")
 _NEXT: Final = re.compile(r"升级|下一级|下个等级|升到|还差多少(?:升|到)|距离.{0,4}(?:级|卡|会员)")
@@ -29,6 +31,12 @@ _WORTH: Final = re.compile(
 _OFFSETS: Final = re.compile(
     r"积?分.{0,6}(?:抵(?!达)|当钱|当现金|代替现金|付款|支付|折现|变现|提现)|(?:抵|当)(?:现|钱|扣).{0,4}积?分"
 )
+_TIME_ALONE: Final = re.compile(r"[那这]?么?(.{2,10}?)(?:呢|咧|嘞|怎么样)[?？]?")
+LATELY: Final = "points"
+"""The topic that stands for: the member's points were spoken of a moment ago."""
+_GOES_ON_WITHIN: Final = 14
+_NEAR: Final = frozenset({"order_logistics", "promotion_query", "product_question", "purchase_intent", "points_rules"})
+"""What a few words about points that are not named are easily taken for."""
 _EARNING: Final = re.compile(
     r"怎么(?:攒|赚|得|积|获)|怎样|如何|攒|赚|送(?:多少|几|不|分|积)|给(?:多少|几|不|分|积)|几(?:块|元)|算|双倍|"
     r"加倍|翻|途径|办法"
@@ -48,10 +56,37 @@ def tell(turn: Turn) -> Scene:
         return
     text = describe(turn)
     if turn.is_automatic:
+        yield Hush(LATELY, turn.now + turn.brand.dialog.silence)
         yield Say(text)
         return
     why = f"客户问了自己的{turn.brand.programme.points_name}, 数字只可私聊告知"
     yield Prompt("points_query", why, turn.reply("points_prepared", answer=text), private=True)
+
+
+def goes_on(turn: Turn, found: Sequence[str]) -> bool:
+    """Whether a short message goes on about the points just spoken of: 那上个月呢, 会过期吗, 明细发我看看."""
+    text = turn.text
+    if len(text) > _GOES_ON_WITHIN or not set(found) <= _NEAR or knowledge.products_named(text, turn.brand.programme):
+        return False
+    period = periods.find(text, turn.now, turn.brand.programme.zone)
+    is_movement = bool(_SPENT.search(text) or _EARNED.search(text)) and period is not None
+    if is_movement or (period is not None and _TIME_ALONE.fullmatch(text)):
+        return True
+    return bool(_LAPSES.search(text) or re.search(r"明细|流水|哪来|怎么来", text)) and not re.search(r"[券卡码]", text)
+
+
+def asks_lapse(turn: Turn) -> bool:
+    """Whether a message asks when points lapse: 积分什么时候到期."""
+    name = turn.brand.programme.points_name
+    return any(_LAPSES.search(part[:10]) for part in turn.text.split(name)[1:])
+
+
+def asks_movement(turn: Turn) -> bool:
+    """Whether a message asks what points came or went in a time it names: 昨天花过积分吗."""
+    text = turn.text
+    if turn.brand.programme.points_name not in text or not (_SPENT.search(text) or _EARNED.search(text)):
+        return False
+    return periods.find(text, turn.now, turn.brand.programme.zone) is not None
 
 
 def asks_worth(text: str) -> bool:
@@ -65,7 +100,9 @@ def describe(turn: Turn) -> str:
     if history.asks(text):
         return history.describe(turn)
     period = periods.find(text, turn.now, programme.zone)
-    moved = _SPENT.search(text) or _EARNED.search(text) or _ENTRIES.search(text)
+    if _LIST.search(text) and "最近" in text:
+        return _entries(turn)
+    moved = _SPENT.search(text) or _EARNED.search(text) or _ENTRIES.search(text) or _TIME_ALONE.fullmatch(text)
     if period is not None and moved and not _LAPSES.search(text):
         return _in_period(turn, period)
     if _LAPSES.search(text):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from handlers import catalogue, history, joining, offers, particulars, shipping, undo
+from handlers import catalogue, history, joining, knowledge, offers, particulars, shipping, undo
 from handlers.talk.answers import (
     YES_NO,
     Answer,
@@ -49,6 +49,13 @@ _ALL_OF_THEM: Final = re.compile(
     r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)|(?:我|要|换|那)*[前后][两二三四五六七八\d](?:个|款|样)"
 )
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
+_ANOTHER: Final = re.compile(r"换个|换一个|换成|改|别的|另|其他|不要|不是|不换|或者|还是")
+_AGREES: Final = re.compile(r"嗯|好|行|可以|可|对|是|确认|确定|ok|没问题|👌|👍", re.IGNORECASE)
+_TAKES: Final = re.compile(
+    r"(?:那|就|我|也|想|要|还是|给我|帮我|来|先)*(?:换|兑|要|来)(?:这个|它|一个|一份|那个)?[吧了啊呀]*"
+)
+_OF_GOODS: Final = re.compile(r"订单|快递|包裹|物流|那单|这单|一单|发票|上门|预约|会员|积分|余额|年卡|储值|充")
+_OF_SENDING: Final = re.compile(r"寄|到货|几天到|多久|发货|[时么]候|邮费|运费|包邮|能退|可以退")
 _CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
 
 
@@ -67,8 +74,14 @@ def start(turn: Turn) -> Scene:
         found = _found(turn)
         if not found and asks_again(turn.text):
             found = [reward for reward in [_latest(turn)] if reward]
-        if len(found) == 1 and particulars.asks(turn.text):
+        if not found and particulars.asks_restock(turn.text):
+            found = [offer.reward for offer in turn.facts.offers() if offer.stock == 0]
+        after = None if found else _asked_after(turn)
+        if after is not None:
+            yield from particulars.tell(turn, after)
+        elif len(found) == 1 and particulars.asks(turn.text):
             yield from particulars.tell(turn, found[0])
+            yield Ask("considered", {"shown": [found[0].id], "quantity": 1})
         elif asks_odd_quantity(turn.text):
             yield from _ask_quantity(turn, found)
         else:
@@ -84,6 +97,10 @@ def choose(turn: Turn) -> Scene:
         yield Ask("choose", state)
         return
     shown: list[str] = state["shown"]
+    if turn.dialog.step == "considered" and particulars.asks(turn.text):
+        yield from particulars.tell(turn, turn.brand.programme.reward(shown[0]))
+        yield Ask("considered", state)
+        return
     if _wants_back(turn.text):
         yield from _take_back(turn)
         return
@@ -126,7 +143,7 @@ def confirm(turn: Turn) -> Scene:
     state = turn.dialog.state
     reward = turn.brand.programme.reward(state["reward"])
     answer = read_answer(turn.text)
-    if answer is Answer.YES:
+    if answer is Answer.YES or (answer is Answer.NEITHER and _is_yes_by_name(turn.text, reward)):
         yield from _settle(turn, state)
         return
     if answer is Answer.NO:
@@ -150,7 +167,7 @@ def confirm(turn: Turn) -> Scene:
     elif reward.way == "ship" and shipping.is_address(turn.text):
         address = shipping.address_in(turn)
         yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
-    elif particulars.asks(turn.text):
+    elif particulars.asks(turn.text) or _asks_of_this(turn):
         yield from particulars.tell(turn, changed[0][0] if changed else reward)
         yield Ask("confirm", state)
         yield from remind(turn)
@@ -170,9 +187,10 @@ def is_about(turn: Turn) -> bool:
         return True
     if is_odd_quantity(text) or _ALL_OF_THEM.match(text) or _wants_back(text):
         return True
-    if "reward" in state and shipping.is_address(text):
+    if "reward" in state and (shipping.is_address(text) or _asks_of_this(turn)):
         return True
-    if (read_quantity(text) or read_more(text)) and len(text) <= 10:
+    counts = read_quantity(text) or read_more(text)
+    if counts and len(text) <= 10 and turn.brand.programme.points_name not in text:
         return True
     known = [offer.reward for offer in turn.facts.offers()]
     if particulars.asks(text) and (catalogue.named_in(text, known) or ("reward" in state and len(text) <= 12)):
@@ -182,6 +200,30 @@ def is_about(turn: Turn) -> bool:
     if _OTHERS.search(text) and len(text) <= 12 and turn.brand.programme.points_name not in text:
         return True
     return bool(_found(turn, state.get("shown", ()))) and not text.endswith(("?", "？", "吗"))
+
+
+def picks(turn: Turn) -> bool:
+    """Whether a message takes the reward whose particulars were just told: 就换这个, 那来两个."""
+    text = turn.text
+    if read_answer(text) is Answer.YES or _TAKES.fullmatch(text.strip("!！。~ ")):
+        return True
+    is_count = bool(read_quantity(text)) and len(text) <= 6
+    is_more = particulars.asks(text) and len(text) <= 10 and not _OF_GOODS.search(text)
+    if not (is_count or is_more) or _found(turn) or knowledge.products_named(text, turn.brand.programme):
+        return False
+    return turn.brand.programme.points_name not in text
+
+
+def is_said_again(turn: Turn) -> bool:
+    """Whether a message is one more yes on the heels of an exchange, sent before it could be read: 好, 换."""
+    if read_answer(turn.text) is not Answer.YES or len(turn.text) > 4:
+        return False
+    return any(turn.now - one.at < undo.AT_ONCE for one in turn.facts.redemptions(turn.member_id)[:1])
+
+
+def asks_after(turn: Turn) -> bool:
+    """Whether a message asks about what was just exchanged, without naming it: 到哪领, 什么时候寄."""
+    return _asked_after(turn) is not None
 
 
 def remind(turn: Turn) -> Scene:
@@ -207,14 +249,42 @@ def show(turn: Turn) -> Scene:
 
 
 def asks_for_another(turn: Turn, found: Sequence[str]) -> bool:
-    """Whether a message after a refusal means another reward without saying 换: 那最便宜的来两个."""
+    """Whether a message after a refusal means a reward without saying 换: 那最便宜的来两个, 什么时候补货."""
     is_short = len(turn.text) <= 14 and set(found) <= {"promotion_query", "purchase_intent", "switch_product"}
+    if is_short and particulars.asks_restock(turn.text):
+        return not knowledge.products_named(turn.text, turn.brand.programme)
     return is_short and catalogue.superlative(turn.text, turn.facts.offers()) is not None
 
 
 def asks_again(text: str) -> bool:
     """Whether a message wants more of what was just exchanged."""
     return bool(_AGAIN.match(text.strip("!！。~吧呀啊 ")))
+
+
+def _asked_after(turn: Turn) -> Reward | None:
+    text = turn.text
+    if len(text) > 12 or not particulars.asks(text) or particulars.asks_restock(text) or _OF_GOODS.search(text):
+        return None
+    known = [offer.reward for offer in turn.facts.offers()]
+    named = catalogue.named_in(text, known) or knowledge.products_named(text, turn.brand.programme)
+    latest = None if named else _latest(turn)
+    is_sent = latest is not None and latest.way == "ship"
+    return latest if is_sent or not _OF_SENDING.search(text) else None
+
+
+def _asks_of_this(turn: Turn) -> bool:
+    """Whether a question points at what is open: 贵不贵啊这个, 这款耐用吗."""
+    is_question = bool(re.search(r"[?？]|[吗么]|[啥咋怎]|什么|(.)不\1", turn.text))
+    points_at = bool(re.search(r"这个|这款|这种|它", turn.text)) and len(turn.text) <= 12
+    return is_question and points_at and not knowledge.products_named(turn.text, turn.brand.programme)
+
+
+def _is_yes_by_name(text: str, reward: Reward) -> bool:
+    """Whether a yes also names what is open (好的 那杯子换吧). The name with 换 alone may be the wish said twice."""
+    bare = text.lower()
+    for word in sorted((reward.name, *reward.aliases), key=len, reverse=True):
+        bare = bare.replace(word.lower(), "")
+    return bare != text.lower() and bool(_AGREES.match(bare.strip())) and read_answer(bare) is Answer.YES
 
 
 def _latest(turn: Turn) -> Reward | None:
@@ -257,6 +327,8 @@ def _changed(turn: Turn, state: dict[str, Any]) -> tuple[list[Reward], int] | No
         quantity = place or None
     asks_place = bool(read_places(turn.text)) and (quantity is None or "第" in turn.text)
     found = _found(turn, shown if asks_place else ())
+    if state["reward"] in {one.id for one in found} and not _ANOTHER.search(turn.text):
+        found = [turn.brand.programme.reward(state["reward"])]  # 那杯子换吧 is about the cup that is open
     if found and [reward.id for reward in found] != [state["reward"]]:
         return found, _quantity(turn, found) or 1
     mine = turn.brand.programme.reward(state["reward"])

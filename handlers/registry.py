@@ -51,6 +51,7 @@ SCENARIOS: Final[dict[str, Callable[[Turn], Scene]]] = {
     "product_question": products.answer,
 }
 
+
 @dataclass(frozen=True, slots=True)
 class DialogStep:
     """How an open dialog goes on: `play` is its scene, `is_about` says whether a message speaks of it.
@@ -80,6 +81,9 @@ def _redeeming(play: Callable[[Turn], Scene], recall: Callable[[Turn], Scene] | 
 STEPS: Final[dict[str, DialogStep]] = {
     "choose": _redeeming(redemption.choose),
     "confirm": _redeeming(redemption.confirm, redemption.remind),
+    "considered": DialogStep(
+        redemption.choose, redemption.picks, frozenset({"points_redeem"}), late=redemption.late, lingers=True
+    ),
     "undo": DialogStep(undo.confirm, undo.is_about, frozenset({"points_redeem"}), undo.remind, redemption.late),
     "join": DialogStep(
         lambda turn: joining.answer(turn, redemption.start), joining.is_about, frozenset({"membership"}), joining.remind

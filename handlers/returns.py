@@ -44,6 +44,11 @@ _WISHES: Final = {
     "补发": r"补发|补寄|重发|重新发|再发一|补一|补给|补上",
     "退货退款": r"退货|退款|退钱|退掉|能退|想退|要退|退吧|退了|给退|可以退|^退$|退(?=[吗不嘛么])|还是退|怎么退|赔|退一",
 }
+_POLICY: Final = re.compile(
+    r"(?:支持|有没有|是不是|是否|可以|能|有).{0,6}(?:无理由|[七7]天).*[吗么嘛不?？]|"
+    r"(?:退换?货?|退款|售后|换货)的?(?:政策|规则|规定|流程|条件)"
+)
+"""Asks what the rules are, which opens nothing yet."""
 _TAKE_BACK: Final = re.compile(r"不是(?:这|那)|选错|说错|搞错|^不对")
 _ASKS: Final = re.compile(
     r"[?？]|[吗么嘛呢]$|谁|多少|几[天号个点]|怎么(?!都|也)|咋|多久|什么时候|哪[里儿个天]|能不能|可不可以|要不要|是不是|会不会|有没有|行不行"
@@ -60,6 +65,8 @@ def start(turn: Turn) -> Scene:
     opened, dropped = _case_of(turn, "open"), _case_of(turn, "dropped")
     if not turn.is_automatic:
         yield from _prepare(turn)
+    elif _POLICY.search(turn.text) and not _DEFECT.search(turn.text):
+        yield Say(turn.reply("return_policy"))
     elif opened is not None and _DROP.search(turn.text) and not _wants_other(turn.text):
         yield from _withdraw(turn, opened.id, dict(opened.facts))
     elif opened is not None and _PROGRESS.search(turn.text):

@@ -12,7 +12,7 @@ from loyalty.programme import Reward
 from loyalty.rewards import Offer
 
 _SHORT_WISH: Final = re.compile(r"(?:那|就|我|要|想|帮|给)*[换兑](?!货|成).{1,8}$")
-_CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
+_CONDITIONAL: Final = re.compile(r"[?？吗]|(?<![怎什])么|但|不过|要是|如果|除非")
 
 
 def speaks_of_reward(turn: Turn) -> bool:
@@ -32,7 +32,8 @@ def speaks_of_reward(turn: Turn) -> bool:
         return True
     if named and (wants or particulars.asks_restock(text)):
         return True
-    if wants and catalogue.superlative(text, turn.facts.offers()) is not None:
+    is_of_rewards = wants or bool(re.search(r"礼品|奖品|兑换|能换", text)) or programme.points_name in text
+    if is_of_rewards and catalogue.superlative(text, turn.facts.offers()) is not None:
         return True
     return bool(named or _sounds_like_one(text, known)) and len(catalogue.asked_for(text)) >= len(text) - 2
 

@@ -20,6 +20,9 @@ _ONLY_HOUR: Final = re.compile(
     r"(?:早上|上午|中午|下午|傍晚|晚上|早|晚)?(?:\d{1,2}|[一二两三四五六七八九十]{1,3})(?:点|[:：]\d{2})(?:钟|整|半|一刻|三刻|\d{1,2}分?)?"
     r"(?:左右|以后)?(?:过来|来|到|去)?(?:可以|行|方便|有位|有空|能来)?[吗么不]?"
 )
+_ANGRY: Final = re.compile(
+    r"气人|气死(?:我|了|个)|太过分|骗子|太?差劲|垃圾(?!桶|袋|分类|食品)|忍不了|火大|态度.{0,4}(?:差|恶劣|不好|恶心)"
+)
 _BOOK: Final = re.compile(r"预约|(?:^|我|想|要|帮|给我|再)约(?!会|饭|等|定|好)|有位|空位|留个位")
 
 
@@ -28,10 +31,14 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if found or not turn.is_automatic or turn.message.kind != "text" or not 2 <= len(turn.text) <= 60:
         return found
     text = turn.text
+    if _ANGRY.search(text):
+        return ["complaint"]
     if appointments.speaks_of_delay(text) and upcoming(turn):
         return ["appointment"]
     if turn.brand.appointments.services:
         if appointments.asks_hours(text):
+            return ["appointment"]
+        if turn.dialog is None and appointments.asks_facts(text) and upcoming(turn):
             return ["appointment"]
         is_timed = read_moment(text, local_now(turn)).is_said
         if is_timed and CHANGE.search(text) and upcoming(turn):

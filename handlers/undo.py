@@ -17,13 +17,19 @@ _ASKS: Final = re.compile(
     r"^.{0,6}撤销.{0,10}$|^(?:我要?)?(?:撤回|反悔了?|换错了|兑错了)[了吧啊呀!！。]*$"
 )
 _CONFIRMS: Final = re.compile(
-    r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我)?[,， ]?(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
+    r"^(?:嗯|对|是的?|好的?|确认|那就|要|帮我|能[退撤]就|可以就)?[,， ]?"
+    r"(?:撤销?|撤回|退掉?|退了?吧?|撤了?吧?)(?:吧|了|啊|掉)?$"
 )
 _REGRETS: Final = re.compile(r"(?:算了|还是|那|我|哎)*[,， ]*(?:取消|不要了|不换了|不想要了|退掉|退回去?)[了吧啊呀啦]*")
 """With nothing open, right after an exchange, this is about what was exchanged; its own prompt asks."""
+_SLIP: Final = re.compile(
+    r"[换兑点选按]错|手滑|手误|(?:能|可以|可不可以|能不能)(?:再)?(?:退|撤)(?:掉|回|了|销)*(?:吗|么|不|嘛)?[?？]?$"
+)
+"""With something that can still be taken back, a slip or a bare 能退吗 is about that."""
 AT_ONCE: Final = timedelta(minutes=1)
 _AT_ONCE: Final = re.compile(r"(?:还是|哎|那)*算了[吧啦]?|等一?下|等等|停|别换?")
 """Right on the heels of an exchange even these are about it."""
+_OF_GOODS: Final = re.compile(r"订单|快递|包裹|那单|这单|收到|买|货|款|尺码|地址|手机|号")
 _KEEPS: Final = re.compile(
     r"^(?:还是|那|就|算了|我)?[,， ]*(?:先不|不用|不要|不想|不|别)再?(?:撤销?|撤回|退|取消)(?:掉|回)?"
     r"(?:兑换)?[了吧啦啊]*$"
@@ -75,6 +81,8 @@ def wants(turn: Turn) -> bool:
         return True
     if turn.dialog is None and _REGRETS.fullmatch(turn.text.strip("!！。~ ")) and turn.facts.undoable(turn.member_id):
         return True
+    if turn.dialog is None and len(turn.text) <= 12 and _SLIP.search(turn.text) and not _OF_GOODS.search(turn.text):
+        return bool(turn.facts.undoable(turn.member_id))
     if turn.dialog is None and _AT_ONCE.fullmatch(turn.text.strip("!！。~ ")):
         return any(turn.now - one.at < AT_ONCE for one in turn.facts.undoable(turn.member_id))
     refuses = re.search(r"取消|退掉|退了|不想要|不要", turn.text)

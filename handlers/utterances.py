@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -18,10 +20,15 @@ from handlers.talk.dialogs import Place, could_read
 from handlers.talk.inbox import Claimed
 from handlers.talk.messages import CUSTOMER_CHANNELS, TEXTUAL, Incoming
 from handlers.talk.turn import OpenDialog
-from intents.classifier import Verdict
+from intents.classifier import PRIVATE_CHATS, Verdict
 
 NOTHING: Final = Verdict(scenarios=(), unsure=False, reasons=(), near=(), model="", degraded=False)
 MAX_TEXT_CHARS: Final = 4000
+MOST_APART: Final = 120
+LEAST_CLAUSE: Final = 4
+CLAUSE_SURE: Final = 0.8
+_APART: Final = re.compile(r"顺便|顺带|另外|还有(?=[,，\s我你帮]|积分)|对了|以及|再(?:帮我)?(?=[查看问])")
+"""Words that begin another matter."""
 
 
 class Talk(NamedTuple):
@@ -118,5 +125,28 @@ def understand(messages: Sequence[Incoming], brand: Brand) -> dict[str, Verdict]
     heard = [message for message in messages if is_heard(message)]
     if not heard:
         return {}
-    found = brand.understanding.classify([m.text[:MAX_TEXT_CHARS] for m in heard], [m.channel for m in heard])
-    return {message.key: verdict for message, verdict in zip(heard, found, strict=True)}
+    texts, channels = [m.text[:MAX_TEXT_CHARS] for m in heard], [m.channel for m in heard]
+    clauses = [(place, clause) for place, m in enumerate(heard) if m.channel in PRIVATE_CHATS for clause in _clauses(m)]
+    found = brand.understanding.classify(
+        texts + [clause for _, clause in clauses], channels + [channels[place] for place, _ in clauses]
+    )
+    whole = dict(enumerate(found[: len(heard)]))
+    for (place, _), part in zip(clauses, found[len(heard) :], strict=True):
+        whole[place] = _with(whole[place], part)
+    return {message.key: whole[place] for place, message in enumerate(heard)}
+
+
+def _clauses(message: Incoming) -> list[str]:
+    """What a message says one after the other where its words set that apart: 查下快递 顺便看看积分."""
+    parts = [part.strip(" ,，。.;；") for part in _APART.split(message.text[:MOST_APART])]
+    parts = [part for part in parts if len(part) >= LEAST_CLAUSE]
+    return parts if len(parts) > 1 else []
+
+
+def _with(whole: Verdict, part: Verdict) -> Verdict:
+    """A whole message's verdict with what one clause of it surely means."""
+    known = {scored.id for scored in whole.scenarios}
+    more = tuple(one for one in part.scenarios if one.score >= CLAUSE_SURE and one.id not in known)
+    if not more:
+        return whole
+    return replace(whole, scenarios=whole.scenarios + more, unsure=False)

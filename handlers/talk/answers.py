@@ -30,7 +30,7 @@ _YES: Final = frozenset(
     我确认 我确定 确认换吧 确认了 确定了 确认无误 帮我换 帮我换吧 给我换 给我换吧 那换 那就换 换呀 换啊 直接换
     直接换吧 赶紧换 赶紧的 快换 换换换 兑了 兑了吧 我兑 兑它 换它 欧克 欧了 欧啦 okk okie okey okla oklah sure
     yeah yup yea 好嘅 係 系嘅 得啦 得咯 成交 中嘞 中中 妥妥的 巴适 要嘞 整起 ✔ ☑ [okay] [打勾] 行嘞 行呀 行啊
-    行哒 行滴 系 就系佢 系佢 就佢 就要佢 好啦
+    行哒 行滴 ok的 ok滴 ok换 ok换吧 行换 行换吧 好换 好的换吧 可以换 可以换了 对换 系 就系佢 系佢 就佢 就要佢 好啦
     """.split()
 )
 _NO: Final = frozenset(
@@ -49,6 +49,9 @@ _NO: Final = frozenset(
     我不同意 不乐意 不愿意 没必要 都不要 都不要了 都不换 都不换了 都不想要 一个都不要 一个也不要 全都不要
     """.split()
 )
+_GIVES_UP: Final = re.compile(r"(?:哦|嗯|那|哎|唉|还是)*(?:算了[吧啦]?|不了|不用了|不要了|不换了|不想要了|先不了)")
+_AGREES: Final = re.compile(r"(?:嗯+|好[的滴呀啊]?|行[吧的]?|可以的?|没问题|是的|对的|ok)", re.IGNORECASE)
+"""What often stands right before another no or yes, with nothing between: 算了不换了, 好的换吧."""
 _PUTS_OFF: Final = re.compile(
     r"(?:那|嗯+|哦|噢|额|呃|哎|诶|欸|你|您|麻烦|请|让|容|给|别急|不急|唔急|我|俺|偶|先|再|还|要|得|去|多)*"
     r"(?:等(?:一|等|下|会|儿|待|阵|哈|我|先|片刻|几?分钟)*|稍(?:等|候|后|微|一|下|等下|会|儿|待|片刻)+|慢着|"
@@ -91,9 +94,7 @@ _NUMBER: Final = rf"(?<![\d.])(\d{{1,9}}|[一二两俩三仨四五六七八九�
 _UNIT: Final = r"(?:个(?!月|半|小时|钟头|星期|礼拜|人|亿)|份|只|套|杯|张|盒|袋|件|瓶|包|条)"
 _QUANTITY: Final = re.compile(_NUMBER + r"\s*" + _UNIT)
 _PAIR: Final = re.compile(r"(?<![们他她咱你我])(俩|仨)(?!人)")
-_MENDED: Final = re.compile(
-    r"不对|不是|错了|[哦噢额啊]不|[个份]不(?=[一二两三四五六七八九十\d])|还是|算了|改成|改为"
-)
+_MENDED: Final = re.compile(r"不对|不是|错了|[哦噢额啊]不|[个份]不(?=[一二两三四五六七八九十\d])|还是|算了|改成|改为")
 """Behind these stands what is meant: 两个, 不对, 三个."""
 _LOTS: Final = re.compile(r"([一二两三四五六七八九十]|\d{1,3})?(半打|一打|打|对|双)(?![一二折算话方比])")
 _LOT_SIZES: Final = {"半打": 6, "一打": 12, "打": 12, "对": 2, "双": 2}
@@ -139,6 +140,9 @@ def is_courtesy(text: str) -> bool:
     """Whether a message only says thanks, goodbye or I see: nobody needs an answer to that."""
     bare = _bare(text)
     if not bare or _LAUGH.fullmatch(bare):
+        return True
+    head = _AGREES.match(bare)
+    if head is not None and bare[head.end() :].rstrip(_PARTICLES) in _COURTESY:
         return True
     return bare in _COURTESY or _undouble(bare) in _COURTESY or bare.rstrip(_PARTICLES) in _COURTESY
 
@@ -235,6 +239,9 @@ def _plain(text: str) -> str:
 
 def _says_no(bare: str) -> bool:
     bare = _TWICE.sub(r"\1", _REALLY.sub("", bare))
+    head = _GIVES_UP.match(bare)
+    if head is not None and head.end() < len(bare) and _says_no(bare[head.end() :]):
+        return True
     single = _undouble(bare)
     return not _NO.isdisjoint({bare, single, bare.rstrip(_PARTICLES), single.rstrip(_PARTICLES)})
 
@@ -243,7 +250,9 @@ def _says_yes(bare: str) -> bool:
     bare = _TWICE.sub(r"\1", _PLEASE.sub("", bare))
     single = re.sub(r"([^哈])\1+", r"\1", bare)
     after_hm = bare.lstrip("嗯恩")
-    shapes = {bare, single, _AFTER_YES.sub("", bare), _AFTER_YES.sub("", single), after_hm}
+    head = _AGREES.match(bare)
+    after_head = bare[head.end() :] if head is not None else bare
+    shapes = {bare, single, _AFTER_YES.sub("", bare), _AFTER_YES.sub("", single), after_hm, after_head}
     return not _YES.isdisjoint(shapes)
 
 
