@@ -86,7 +86,6 @@ class RuleBook:
         self.needs_lock = bool(self.capped or self.budgeted or any(
             rule.first_order or (rule.when and ("before" in rule.when or "first" in rule.when))
             for rule in earning.rules))
-        self.asks_birthday = any(rule.birthday or (rule.when and "birthday" in rule.when) for rule in earning.rules)
 
     def shares(self, order: OrderFacts) -> list[Share]:
         """What each rule gives for this order, highest priority first, cut to the most an order gives."""

@@ -73,13 +73,8 @@ def figures(session: Session, programme: Programme, member_ids: Collection[int],
     paid = _by_member(session, _PAID, members)
     grown: dict[int, int] = {}
     if any(tier.from_growth is not None for tier in programme.tiers):
-        grown = growth_held(session, member_ids)
+        grown = _by_member(session, _GROWN, members)
     return {id: Figures(paid.get(id, 0), grown.get(id, 0)) for id in member_ids}
-
-
-def growth_held(session: Session, member_ids: Collection[int]) -> dict[int, int]:
-    """The growth value of each of these members who has any account of it."""
-    return _by_member(session, _GROWN, {"members": sorted(member_ids)})
 
 
 def figures_between(session: Session, member_ids: Collection[int], since: datetime,
