@@ -25,17 +25,20 @@ def idempotency_key_of(request: web.Request) -> str:
 
 async def body_of(request: web.Request) -> bytes:
     """The body, read no further than the limit; raises a 413 problem."""
-    read = bytearray()
-    async for chunk in request.content.iter_chunked(64 * 1024):
-        read += chunk
-        if len(read) > MAX_BODY_BYTES:
-            raise Problem(413, "Body too large", f"the body has more than {MAX_BODY_BYTES} bytes",
-                          [("body", "send one thing a request")], {"Connection": "close"})
+    content = request.content
+    read = bytearray(await content.readany())
+    while len(read) <= MAX_BODY_BYTES and not content.at_eof():
+        read += await content.readany()
+    if len(read) > MAX_BODY_BYTES:
+        raise Problem(413, "Body too large", f"the body has more than {MAX_BODY_BYTES} bytes",
+                      [("body", "send one thing a request")], {"Connection": "close"})
     return bytes(read)
 
 
 def require_json(request: web.Request) -> None:
     """Raise a 415 problem where the body says it is something else."""
+    if request.headers.get("Content-Type") == "application/json":
+        return
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise Problem(415, "Not JSON", f"the body is {request.headers.get('Content-Type', 'of no type')}",
                       [("Content-Type", "send application/json in UTF-8")])
@@ -43,6 +46,8 @@ def require_json(request: web.Request) -> None:
 
 def query_of(request: web.Request) -> dict[str, str]:
     """The query, each name once; raises a 422 problem."""
+    if not request.query_string:
+        return {}
     query = request.query
     doubled = [name for name in query if len(query.getall(name)) > 1]
     if doubled:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
 import structlog
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
@@ -167,6 +167,7 @@ def _route(request: web.Request) -> str:
 
 
 def _json(answer: Answer) -> web.Response:
-    headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
-    return web.Response(text=json.dumps(answer.body, ensure_ascii=False), status=answer.status, headers=headers,
-                        content_type="application/json", charset="utf-8")
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    return web.Response(body=msgspec.json.encode(answer.body), status=answer.status, headers=headers)
