@@ -111,7 +111,9 @@ async def _play(service: Service, emulator: RunningEmulator, keys: Keys, tour: b
 async def emulate(port: int, target: str, folder: Path, say: Say) -> int:
     """Run the platform alone; its keys are kept in `folder`, with the environment for a service beside them."""
     keys = kept_keys(folder / "keys.json")
-    emulator = await start_emulator(platform_config(keys, target), port=port, clock=VirtualClock())
+    config = platform_config(keys, target)
+    config.is_clock_shared = False
+    emulator = await start_emulator(config, port=port, clock=VirtualClock())
     try:
         service_port = int(target.rpartition(":")[2])
         values = service_values(keys, emulator.base_url, "", service_port)

@@ -127,6 +127,7 @@ class EmulatorConfig:
 
     `receivers` is keyed by the names app, contact, kf, archive, oa; contact and kf fall back to app.
     `archive_public_keys` holds RSA public keys (PEM) by publickey_ver; the highest version is in use.
+    `is_clock_shared` says that the service beside it lives by the same clock; only then can the page push it.
     `first_number` starts msgids and seqs; None takes the real time, so that they grow over restarts.
     """
 
@@ -143,6 +144,7 @@ class EmulatorConfig:
     people: People = field(default_factory=People)
     trusted_ips: tuple[str, ...] = ()
     first_number: int | None = None
+    is_clock_shared: bool = True
 
     def __post_init__(self) -> None:
         unknown = set(self.receivers) - set(RECEIVER_NAMES)

@@ -35,9 +35,12 @@ _PAGES = Environment(loader=FileSystemLoader(FOLDER), autoescape=select_autoesca
 
 async def show_page(request: web.Request) -> web.StreamResponse:
     """GET /: the phones."""
-    till = request.app[STATE].config.till
+    config = request.app[STATE].config
+    till = config.till
     text = _PAGES.get_template("phones.html").render(
-        chips=CHIPS, pushes=PUSHES, till=[button.label for button in till.buttons] if till else []
+        chips=CHIPS,
+        pushes=PUSHES if config.is_clock_shared else (),
+        till=[button.label for button in till.buttons] if till else [],
     )
     return web.Response(text=text, content_type="text/html", headers={"Cache-Control": "no-store"})
 

@@ -206,6 +206,17 @@ def test_servicer_in_the_client(platform: Platform) -> None:
         platform.act("kf_servicer", action="pick", staff="liuyang", customer=QING)
 
 
+def test_a_photo_reaches_the_service(platform: Platform) -> None:
+    """A picture of a customer is a message of its own kind, and opens the window as a text does."""
+    platform.act("image", **{"as": QING, "in": "kf", "chat": KF})
+    (got,) = platform.call("kf/sync_msg", open_kfid=KF)["msg_list"]
+    assert (got["msgtype"], got["origin"]) == ("image", 3) and got["image"]["media_id"]
+    assert (
+        platform.call("kf/send_msg", touser=QING, open_kfid=KF, msgtype="text", text={"content": "收到"})["errcode"]
+        == 0
+    )
+
+
 def test_accepted_is_not_delivered(platform: Platform) -> None:
     """On demand an accepted message fails afterwards with msg_send_fail, and the customer sees nothing."""
     ask(platform)

@@ -168,6 +168,24 @@ def test_people_refusals_and_clock() -> None:
     run(play)
 
 
+@pytest.mark.parametrize("is_clock_shared", [True, False])
+def test_page_pushes_a_shared_clock_only(is_clock_shared: bool) -> None:
+    """A service in another process would take callbacks of a pushed clock for stale: the page offers no push there."""
+
+    async def play() -> str:
+        config = default_config()
+        config.is_clock_shared = is_clock_shared
+        emulator = await start_emulator(config)
+        try:
+            async with aiohttp.ClientSession() as http, http.get(emulator.base_url) as page:
+                return await page.text()
+        finally:
+            await emulator.stop()
+
+    text = asyncio.run(play())
+    assert ("data-push=" in text, 'id="push-until">' in text) == (is_clock_shared, is_clock_shared)
+
+
 def test_page_needs_nothing_from_elsewhere() -> None:
     """The page, its script and its style come from the emulator and name no other host."""
 
