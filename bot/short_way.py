@@ -2,7 +2,7 @@
 
 Whatever is not the plainest form of a POST to a receiver (another method or path, chunks, Expect, Upgrade, odd header
 lines, a body over the limit, a path without signature) goes to aiohttp with every byte as it came, and the connection
-stays there. So nothing is decided here that aiohttp would decide otherwise; docs/why/0011 has the figures.
+stays there. So nothing is decided here that aiohttp would decide otherwise; docs/why/0013 has the figures.
 """
 
 from __future__ import annotations
