@@ -157,13 +157,19 @@ def _try(turn: Turn, state: dict[str, Any], service: Service, starts_at: datetim
                         hours=hours_words(plan))  # fmt: skip
     elif starts_at.time() not in set(plan.starts(service, day)):
         yield from _full(turn, state, service, day, starts_at, "appointment_closed")
-    elif any(one.starts_at == starts_at and one.service == service.id for one in upcoming(turn)):
+    elif _stands(turn, state, service, starts_at):
         yield Close()
         yield Say(turn.reply("appointment_already", when=f"{day_words(day)} {starts_at:%H:%M}", service=service.name))
     elif state.get("asks") and not state.get("sure"):
         yield from _offer(turn, state, service, starts_at)
     else:
         yield from _book(turn, state, service, starts_at)
+
+
+def _stands(turn: Turn, state: dict[str, Any], service: Service, starts_at: datetime) -> bool:
+    """Whether that very visit is booked already; for more or fewer people it is another."""
+    same = [one for one in upcoming(turn) if one.starts_at == starts_at and one.service == service.id]
+    return any(one.id != state.get("moving") or one.people == state["people"] for one in same)
 
 
 def _offer(turn: Turn, state: dict[str, Any], service: Service, starts_at: datetime) -> Scene:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from handlers import appointment_book as book
@@ -37,6 +38,7 @@ _FACTS: Final = re.compile(
     r"(?:门店|店|你们|具体)?地址(?:是|在|呢|发|[?？]|$)|(?:店|地方|你们|位置)?在(?:哪|什么地方|什么位置)|怎么(?:走|去|过去)|"
     r"(?:要|需要|用|得)(?:自己)?(?:带|准备)(?:点|些)?(?:什么|啥|东西)|(?:带|准备)(?:点|些)?(?:什么|啥)|提醒(?:我|一下|吗)"
 )
+_WEEKDAY_ALONE: Final = re.compile(r"(?<![这本下个上])(?:周|星期|礼拜)[一二三四五六日天]")
 _SERVICES: Final = re.compile(r"(?:能|可以)约(?:什么|啥|哪些)|有(?:什么|哪些|啥)(?:项目|服务|课)|都有啥")
 
 
@@ -282,6 +284,8 @@ def _move(turn: Turn, visit: Appointment, said_text: str) -> Scene:
     """改到下午三点 keeps the day, 改到周日 keeps the hour, 推迟一小时 moves both."""
     local = local_now(turn)
     start = visit.starts_at.astimezone(zone_of(turn))
+    if _WEEKDAY_ALONE.search(said_text) and start.date() - timedelta(days=start.weekday()) > local.date():
+        local = start.replace(hour=0, minute=0) - timedelta(days=start.weekday())  # the week of the visit is meant
     shift = read_shift(said_text)
     said = read_moment(said_text, local)
     people = read_people(said_text)

@@ -21,7 +21,7 @@ LEAST_LETTERS: Final = 5
 MOST_WANTED: Final = 12
 
 _FILLER: Final = re.compile(
-    r"积分|兑换|能不能|可不可以|可以|我想|想要|想|我要|要|帮我|给我|麻烦|请|用|换成|换|兑|领|礼品|奖品|礼物|东西|一下|"
+    r"对了|(?<=.)不$|积分|兑换|能不能|可不可以|可以|我想|想要|想|我要|要|帮我|给我|麻烦|请|用|换成|换|兑|领|礼品|奖品|礼物|东西|一下|"
     r"那个|这个|刚才|就|还是|哎呀?|不对|错了|那|先|再|来|看看|改成|改|吧|呀|啊|呢|吗|嘛|的|了|我|[\s,，。.!！?？~～]|"
     r"(?:\d+|[一二两俩三仨四五六七八九十百千万]+)\s*(?:个|份|只|套|杯(?!子)|张|盒|袋|件|瓶|包|条)"
 )
@@ -55,9 +55,9 @@ def find(text: str, offers: Sequence[Offer], shown: Sequence[str] = ()) -> list[
     if named:
         return named
     part = wanted(text)
-    return _first_found(
-        (_partly_named, _sounding, _misspelt), part, [by_id[one] for one in shown if one in by_id], rewards
-    )
+    first = [by_id[one] for one in shown if one in by_id]
+    found = _first_found((_partly_named, _sounding, _misspelt), part, first, rewards)
+    return found or _first_found((_partly_named,), asked_for(text), first, rewards)
 
 
 def named_in(text: str, rewards: Sequence[Reward]) -> list[Reward]:

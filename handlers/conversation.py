@@ -219,6 +219,7 @@ def _fresh(turn: Turn, found: list[str], hushed: frozenset[str]) -> Scene:
         yield Hush("greeting", turn.now + GREET_AGAIN)
         yield Say(turn.reply("hint"))
     elif turn.is_automatic and is_greeting(turn.text) and "greeting" not in hushed:
+        yield Hush("hint", turn.now + GREET_AGAIN)
         yield Hush("greeting", turn.now + GREET_AGAIN)
         yield Say(turn.reply("hint"))
     elif turn.is_automatic and (turn.verdict.near or _CONCERNS_US.search(turn.text)):

@@ -17,7 +17,8 @@ from loyalty.identities import UNVERIFIED_PHONE
 
 AGREE: Final = (("yes", "同意加入"), ("no", "先不了"))
 _AGREES: Final = re.compile(
-    r"^(?:我|好的?|嗯|可以|那就)?[,， ]?(?:同意|愿意|加入|入会|注册|办理?)(?:加入|入会|会员|一个|了|吧|啊|呀|的)*$"
+    r"^(?:(?:我|好[的吧]?|嗯+|可以|行吧?|那就?|就|帮我|给我|想|要)[,， ]*)*(?:同意|愿意|加入|入会|注册|办理?)"
+    r"(?:加入|入会|会员|一个|了|吧|啊|呀|的)*$"
 )
 _PHONE: Final = re.compile(r"(?<!\d)(?:\+?86)?(1[3-9]\d{9})(?!\d)")
 _LONG_NUMBER: Final = re.compile(r"(?<!\d)\d{7,15}(?!\d)")

@@ -6,7 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from handlers.talk.turn import Say, Scene, Silent, Turn
+from handlers import points
+from handlers.talk.turn import Hush, Say, Scene, Silent, Turn
 
 PERSONAL: Final = frozenset({"points_query", "stored_value", "membership", "points_redeem"})
 """What only the person themselves is told or may spend."""
@@ -35,7 +36,7 @@ _OWNS: Final = (
 _SOMEBODY: Final = re.compile(
     rf"(?<![推荐邀请介绍拉送带给让叫喊帮和跟])(?:(?:{_CLOSE})|我(?:们)?(?:家|的)?(?:{_CALLED}|客户)|{_THEY}|"
     rf"(?<![一-龥])(?:{_CALLED}|[小老阿][一-龥]))(?:的?(?:{_CALLED}|{_CLOSE}))?{_THEIRS}{_OWNS}|"
-    rf"(?:^|[查看问]一?下?|用|隔壁|楼上|群里){_CALLED}的?{_THEIRS}{_OWNS}|^{_SURNAMED}(?:的积?分|的余额|还?有多少|还?剩多少|还?有几)|"
+    rf"(?:^|[查看问]一?下?|用|隔壁|楼上|群里)(?:{_CALLED}|[小老阿][一-龥])的?{_THEIRS}{_OWNS}|^{_SURNAMED}(?:的积?分|的余额|还?有多少|还?剩多少|还?有几)|"
     rf"(?<!\d)1[3-9]\d{{9}}的?{_THEIRS}{_OWNS}|@\S+?[ \u2005]?{_THEIRS}{_OWNS}"
 )
 _SPENDS: Final = re.compile(
@@ -60,6 +61,7 @@ def asks(text: str, found: Collection[str]) -> bool:
 def decline(turn: Turn) -> Scene:
     """Say kindly that only one's own can be seen here; in a group say nothing."""
     if turn.is_automatic:
+        yield Hush(points.LATELY, turn.now + turn.brand.dialog.silence)
         yield Say(turn.reply("only_own"))
     else:
         yield Silent("asks for what another person has")

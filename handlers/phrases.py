@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from handlers import history, joining, knowledge, membership, points, redemption, reward_words, shipping
+from handlers import allusions, history, joining, knowledge, membership, points, reward_words, shipping
 from handlers.talk.answers import Answer, read_answer
 from handlers.talk.turn import Turn
 
@@ -37,6 +37,10 @@ _WHAT_FOR_POINTS: Final = re.compile(
 )
 FAINT: Final = 0.8
 _PROMOTION: Final = re.compile(r"(?:有|什么|啥|没|搞|做|参加).{0,4}(?:优惠|活动|折扣)(?!券|卷)")
+_COST: Final = re.compile(r"^(?!.*(?:剩|我有|我还有|攒|送|得|赚)).*(?:多少|几)(?:个)?(?:积分|分)")
+_ALSO_WISH: Final = re.compile(r"(?:顺便|顺带|另外|然后|还想|再)(?:帮我|给我|我|想|要|用积分)*[换兑](?!货|成)")
+_BIRTHDAY: Final = re.compile(r"生日.{0,6}(?:优惠|福利|活动|折扣|积分|双倍|好处|有什么|有啥)")
+_OF_BIRTHDAY: Final = frozenset({"membership", "promotion_query", "points_rules", "purchase_intent"})
 _HOW_TO_HAVE: Final = re.compile(r"(?:怎么|如何|咋|怎样)(?:才能|能|可以)?[换兑](?!货)")
 _NO_WISH: Final = re.compile(r"货|退|坏|碎|破|错|漏|新的|收到|买|约|时间|[点号天周]")
 _GRAVE: Final = frozenset({"opt_out", "complaint", "human_agent"})
@@ -52,24 +56,17 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         found = [scenario for scenario in found if scenario not in _GRAVE]
     if points.asks_lapse(turn) and not {"points_query", "points_rules"} & set(found):
         found = [*(one for one in found if one != "points_redeem"), "points_query"]
-    if set(found) <= {"points_redeem"} and turn.dialog is None and redemption.is_said_again(turn):
-        return []
-    if set(found) <= _NEAR | {"points_redeem"} and turn.dialog is None and redemption.asks_after(turn):
+    if _asks_cost(turn, found):
         return ["points_redeem"]
-    if not found:
-        found = [scenario for scenario, words in _PLAIN if words.search(turn.text)][:1]
-        if not found and points.asks_movement(turn):
-            found = ["points_query"]
-        if not found and membership.speaks_of_tier(turn):
-            found = ["membership"]
-        if not found and joining.read_phone(turn.text) and len(turn.text) <= 25:
-            found = ["membership"]
-        if not found and turn.brand.programme.plans and _PLANS.search(turn.text):
-            found = ["membership"]
-        if not found and _WHAT_FOR_POINTS.search(turn.text):
-            found = ["points_redeem"]
-        if not found and (history.asks(turn.text) or _WISH.match(turn.text)):
-            found = ["points_redeem"]
+    if found and "points_redeem" not in found and _ALSO_WISH.search(turn.text) and reward_words.names_reward(turn):
+        found = [*found, "points_redeem"]
+    if set(found) <= _OF_BIRTHDAY and _BIRTHDAY.search(turn.text) and points.has_birthday_rule(turn):
+        return ["points_rules"]
+    if set(found) <= {"points_redeem"} and turn.dialog is None and allusions.is_said_again(turn):
+        return []
+    if set(found) <= _NEAR | {"points_redeem"} and turn.dialog is None and allusions.asked_after(turn) is not None:
+        return ["points_redeem"]
+    found = found or _plainly(turn)
     if (
         "points_redeem" in found
         and set(found) <= {"points_redeem", "points_rules"}
@@ -93,12 +90,33 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
         return ["points_redeem"]
     if history.asks(turn.text) and set(found) <= _NEAR:
         return ["points_redeem"]
-    if set(found) <= _NEAR and turn.dialog is None and redemption.asks_again(turn.text):
+    if set(found) <= _NEAR and turn.dialog is None and allusions.asks_again(turn.text):
         return ["points_redeem"] if turn.facts.redemptions(turn.member_id) else found
     asks_price = found == ["promotion_query"] and bool(_PROMOTION.search(turn.text))
     if set(found) <= _NEAR and not asks_price and turn.dialog is None and reward_words.speaks_of_reward(turn):
         return ["points_redeem"]
     return found
+
+
+def _plainly(turn: Turn) -> list[str]:
+    """What words say that the classifier makes nothing of."""
+    text = turn.text
+    plain = [scenario for scenario, words in _PLAIN if words.search(text)][:1]
+    if plain:
+        return plain
+    if points.asks_movement(turn):
+        return ["points_query"]
+    is_phone = bool(joining.read_phone(text)) and len(text) <= 25
+    is_plan = bool(turn.brand.programme.plans) and bool(_PLANS.search(text))
+    if membership.speaks_of_tier(turn) or is_phone or is_plan:
+        return ["membership"]
+    return ["points_redeem"] if _WHAT_FOR_POINTS.search(text) or history.asks(text) or _WISH.match(text) else []
+
+
+def _asks_cost(turn: Turn, found: list[str]) -> bool:
+    """Whether a message asks what a reward costs: 随行杯多少积分. 换完还剩多少积分 is about the balance."""
+    is_near = set(found) <= _NEAR | {"points_query", "points_rules", "points_redeem"}
+    return is_near and bool(_COST.search(turn.text)) and reward_words.names_reward(turn) and turn.dialog is None
 
 
 def _is_plain_answer(turn: Turn) -> bool:

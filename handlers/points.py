@@ -20,6 +20,8 @@ _ENTRIES: Final = re.compile(
     r"明细|记录|流水|最近几[笔条]|变动|怎么(?:少|多|没|变)|为什么(?:少|没)|没到账|到账没|少了|多了|不对|对不上|"
     r"怎么来|哪来"
 )
+_LAST: Final = re.compile(r"(?:最近|最后|上)一?[次笔].{0,6}(?:加|到账|进账|赚|得|扣|花|用|变)")
+_OWN_ALONE: Final = re.compile(r"(?:那|就)?我(?:自己)?的?(?:积分)?呢?[?？]?")
 _LIST: Final = re.compile(r"明细|记录|流水")
 _LAPSES: Final = re.compile(r"过期|到期|清零|失效|作废|有效期|清掉|清空")
 _CAN: Final = re.compile(r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥|哪些|哪个|几|吗)|换得起|能换的")
@@ -72,7 +74,15 @@ def goes_on(turn: Turn, found: Sequence[str]) -> bool:
     is_movement = bool(_SPENT.search(text) or _EARNED.search(text)) and period is not None
     if is_movement or (period is not None and _TIME_ALONE.fullmatch(text)):
         return True
-    return bool(_LAPSES.search(text) or re.search(r"明细|流水|哪来|怎么来", text)) and not re.search(r"[券卡码]", text)
+    if _OWN_ALONE.fullmatch(text):
+        return True
+    of_them = _LAPSES.search(text) or _LAST.search(text) or re.search(r"明细|流水|哪来|怎么来", text)
+    return bool(of_them) and not re.search(r"[券卡码]", text)
+
+
+def has_birthday_rule(turn: Turn) -> bool:
+    """Whether the programme gives something for orders around a birthday."""
+    return any(rule.birthday for rule in turn.brand.programme.earning.rules)
 
 
 def asks_lapse(turn: Turn) -> bool:
@@ -100,7 +110,7 @@ def describe(turn: Turn) -> str:
     if history.asks(text):
         return history.describe(turn)
     period = periods.find(text, turn.now, programme.zone)
-    if _LIST.search(text) and "最近" in text:
+    if _LAST.search(text) or (_LIST.search(text) and "最近" in text):
         return _entries(turn)
     moved = _SPENT.search(text) or _EARNED.search(text) or _ENTRIES.search(text) or _TIME_ALONE.fullmatch(text)
     if period is not None and moved and not _LAPSES.search(text):

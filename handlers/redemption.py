@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, Final
 
-from handlers import catalogue, history, joining, knowledge, offers, particulars, shipping, undo
+from handlers import allusions, catalogue, history, joining, knowledge, offers, particulars, shipping, undo
 from handlers.talk.answers import (
     YES_NO,
     Answer,
@@ -41,21 +40,12 @@ _OTHERS: Final = re.compile(
     r"别的|其[他它]的?|还有(?:什么|啥|哪些|没)|换个样|有哪些|列表|清单|都有(?:什么|啥)|返回|上一步|"
     r"(?:能|可以|够)(?:换|兑)(?:点|些)?(?:什么|啥)|商城|便宜(?:点|些|一点|一些)?的(?![那这])"
 )
-_AGAIN: Final = re.compile(
-    r"(?:那|就|给我)?(?:同样|一样)?的?(?:再|多)(?:来|换|兑|要|加)(?:一|两|俩|三|\d)?(?:个|份|张|杯|瓶)?(?:同样的|"
-    r"一样的)?$"
-)
 _ALL_OF_THEM: Final = re.compile(
     r"(?:我|两个|俩|三个|全|全部|统统)*(?:都|全部?)(?:要|换|来|给我)|(?:我|要|换|那)*[前后][两二三四五六七八\d](?:个|款|样)"
 )
 _EVERYTHING: Final = re.compile(r"(?:全部|所有|都有)")
+_COST: Final = re.compile(r"^(?!.*(?:剩|我有|我还有|攒)).*(?:多少|几)(?:个)?积?分")
 _ANOTHER: Final = re.compile(r"换个|换一个|换成|改|别的|另|其他|不要|不是|不换|或者|还是")
-_AGREES: Final = re.compile(r"嗯|好|行|可以|可|对|是|确认|确定|ok|没问题|👌|👍", re.IGNORECASE)
-_TAKES: Final = re.compile(
-    r"(?:那|就|我|也|想|要|还是|给我|帮我|来|先)*(?:换|兑|要|来)(?:这个|它|一个|一份|那个)?[吧了啊呀]*"
-)
-_OF_GOODS: Final = re.compile(r"订单|快递|包裹|物流|那单|这单|一单|发票|上门|预约|会员|积分|余额|年卡|储值|充")
-_OF_SENDING: Final = re.compile(r"寄|到货|几天到|多久|发货|[时么]候|邮费|运费|包邮|能退|可以退")
 _CONDITIONAL: Final = re.compile(r"[?？吗么]|但|不过|要是|如果|除非")
 
 
@@ -72,14 +62,14 @@ def start(turn: Turn) -> Scene:
         yield from joining.invite(turn, turn.text)
     else:
         found = _found(turn)
-        if not found and asks_again(turn.text):
-            found = [reward for reward in [_latest(turn)] if reward]
+        if not found and allusions.asks_again(turn.text):
+            found = [reward for reward in [allusions.latest(turn)] if reward]
         if not found and particulars.asks_restock(turn.text):
             found = [offer.reward for offer in turn.facts.offers() if offer.stock == 0]
-        after = None if found else _asked_after(turn)
+        after = None if found else allusions.asked_after(turn)
         if after is not None:
             yield from particulars.tell(turn, after)
-        elif len(found) == 1 and particulars.asks(turn.text):
+        elif len(found) == 1 and (particulars.asks(turn.text) or _COST.search(turn.text)):
             yield from particulars.tell(turn, found[0])
             yield Ask("considered", {"shown": [found[0].id], "quantity": 1})
         elif asks_odd_quantity(turn.text):
@@ -143,7 +133,7 @@ def confirm(turn: Turn) -> Scene:
     state = turn.dialog.state
     reward = turn.brand.programme.reward(state["reward"])
     answer = read_answer(turn.text)
-    if answer is Answer.YES or (answer is Answer.NEITHER and _is_yes_by_name(turn.text, reward)):
+    if answer is Answer.YES or (answer is Answer.NEITHER and allusions.is_yes_by_name(turn.text, reward)):
         yield from _settle(turn, state)
         return
     if answer is Answer.NO:
@@ -167,7 +157,7 @@ def confirm(turn: Turn) -> Scene:
     elif reward.way == "ship" and shipping.is_address(turn.text):
         address = shipping.address_in(turn)
         yield from _prompt(turn, reward, state["quantity"], state.get("shown", ()), address)
-    elif particulars.asks(turn.text) or _asks_of_this(turn):
+    elif particulars.asks(turn.text) or allusions.asks_of_this(turn):
         yield from particulars.tell(turn, changed[0][0] if changed else reward)
         yield Ask("confirm", state)
         yield from remind(turn)
@@ -187,7 +177,7 @@ def is_about(turn: Turn) -> bool:
         return True
     if is_odd_quantity(text) or _ALL_OF_THEM.match(text) or _wants_back(text):
         return True
-    if "reward" in state and (shipping.is_address(text) or _asks_of_this(turn)):
+    if "reward" in state and (shipping.is_address(text) or allusions.asks_of_this(turn)):
         return True
     counts = read_quantity(text) or read_more(text)
     if counts and len(text) <= 10 and turn.brand.programme.points_name not in text:
@@ -200,30 +190,6 @@ def is_about(turn: Turn) -> bool:
     if _OTHERS.search(text) and len(text) <= 12 and turn.brand.programme.points_name not in text:
         return True
     return bool(_found(turn, state.get("shown", ()))) and not text.endswith(("?", "？", "吗"))
-
-
-def picks(turn: Turn) -> bool:
-    """Whether a message takes the reward whose particulars were just told: 就换这个, 那来两个."""
-    text = turn.text
-    if read_answer(text) is Answer.YES or _TAKES.fullmatch(text.strip("!！。~ ")):
-        return True
-    is_count = bool(read_quantity(text)) and len(text) <= 6
-    is_more = particulars.asks(text) and len(text) <= 10 and not _OF_GOODS.search(text)
-    if not (is_count or is_more) or _found(turn) or knowledge.products_named(text, turn.brand.programme):
-        return False
-    return turn.brand.programme.points_name not in text
-
-
-def is_said_again(turn: Turn) -> bool:
-    """Whether a message is one more yes on the heels of an exchange, sent before it could be read: 好, 换."""
-    if read_answer(turn.text) is not Answer.YES or len(turn.text) > 4:
-        return False
-    return any(turn.now - one.at < undo.AT_ONCE for one in turn.facts.redemptions(turn.member_id)[:1])
-
-
-def asks_after(turn: Turn) -> bool:
-    """Whether a message asks about what was just exchanged, without naming it: 到哪领, 什么时候寄."""
-    return _asked_after(turn) is not None
 
 
 def remind(turn: Turn) -> Scene:
@@ -254,44 +220,6 @@ def asks_for_another(turn: Turn, found: Sequence[str]) -> bool:
     if is_short and particulars.asks_restock(turn.text):
         return not knowledge.products_named(turn.text, turn.brand.programme)
     return is_short and catalogue.superlative(turn.text, turn.facts.offers()) is not None
-
-
-def asks_again(text: str) -> bool:
-    """Whether a message wants more of what was just exchanged."""
-    return bool(_AGAIN.match(text.strip("!！。~吧呀啊 ")))
-
-
-def _asked_after(turn: Turn) -> Reward | None:
-    text = turn.text
-    if len(text) > 12 or not particulars.asks(text) or particulars.asks_restock(text) or _OF_GOODS.search(text):
-        return None
-    known = [offer.reward for offer in turn.facts.offers()]
-    named = catalogue.named_in(text, known) or knowledge.products_named(text, turn.brand.programme)
-    latest = None if named else _latest(turn)
-    is_sent = latest is not None and latest.way == "ship"
-    return latest if is_sent or not _OF_SENDING.search(text) else None
-
-
-def _asks_of_this(turn: Turn) -> bool:
-    """Whether a question points at what is open: 贵不贵啊这个, 这款耐用吗."""
-    is_question = bool(re.search(r"[?？]|[吗么]|[啥咋怎]|什么|(.)不\1", turn.text))
-    points_at = bool(re.search(r"这个|这款|这种|它", turn.text)) and len(turn.text) <= 12
-    return is_question and points_at and not knowledge.products_named(turn.text, turn.brand.programme)
-
-
-def _is_yes_by_name(text: str, reward: Reward) -> bool:
-    """Whether a yes also names what is open (好的 那杯子换吧). The name with 换 alone may be the wish said twice."""
-    bare = text.lower()
-    for word in sorted((reward.name, *reward.aliases), key=len, reverse=True):
-        bare = bare.replace(word.lower(), "")
-    return bare != text.lower() and bool(_AGREES.match(bare.strip())) and read_answer(bare) is Answer.YES
-
-
-def _latest(turn: Turn) -> Reward | None:
-    """What was exchanged last, where it was today and still is to be had."""
-    latest = turn.facts.redemptions(turn.member_id)[:1]
-    ids = {entry.reward_id for entry in latest if turn.now - entry.at < timedelta(hours=1)}
-    return next((offer.reward for offer in turn.facts.offers() if offer.reward.id in ids), None)
 
 
 def _found(turn: Turn, shown: Sequence[str] = ()) -> list[Reward]:

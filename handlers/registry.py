@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from handlers import (
+    allusions,
     appointments,
     check_in,
     complaints,
@@ -82,7 +83,7 @@ STEPS: Final[dict[str, DialogStep]] = {
     "choose": _redeeming(redemption.choose),
     "confirm": _redeeming(redemption.confirm, redemption.remind),
     "considered": DialogStep(
-        redemption.choose, redemption.picks, frozenset({"points_redeem"}), late=redemption.late, lingers=True
+        redemption.choose, allusions.picks, frozenset({"points_redeem"}), late=redemption.late, lingers=True
     ),
     "undo": DialogStep(undo.confirm, undo.is_about, frozenset({"points_redeem"}), undo.remind, redemption.late),
     "join": DialogStep(

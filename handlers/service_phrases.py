@@ -28,6 +28,8 @@ _BOOK: Final = re.compile(r"预约|(?:^|我|想|要|帮|给我|再)约(?!会|饭
 
 def settle(turn: Turn, found: list[str]) -> list[str]:
     """The scenarios of a private message; what was found stays."""
+    if found == ["product_question"] and _is_visit(turn):
+        return ["appointment"]
     if found or not turn.is_automatic or turn.message.kind != "text" or not 2 <= len(turn.text) <= 60:
         return found
     text = turn.text
@@ -54,6 +56,14 @@ def settle(turn: Turn, found: list[str]) -> list[str]:
     if _ASKS.search(text) and knowledge.products_named(text, turn.brand.programme):
         return ["product_question"]
     return found
+
+
+def _is_visit(turn: Turn) -> bool:
+    """Whether what sounds like a question about goods names a service and a moment: 周日能上手冲课吗."""
+    if not turn.is_automatic or names_service(turn) is None:
+        return False
+    is_timed = read_moment(turn.text, local_now(turn)).is_said
+    return is_timed and not knowledge.products_named(turn.text, turn.brand.programme)
 
 
 def _is_bare_wish(turn: Turn) -> bool:

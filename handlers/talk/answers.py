@@ -30,7 +30,8 @@ _YES: Final = frozenset(
     我确认 我确定 确认换吧 确认了 确定了 确认无误 帮我换 帮我换吧 给我换 给我换吧 那换 那就换 换呀 换啊 直接换
     直接换吧 赶紧换 赶紧的 快换 换换换 兑了 兑了吧 我兑 兑它 换它 欧克 欧了 欧啦 okk okie okey okla oklah sure
     yeah yup yea 好嘅 係 系嘅 得啦 得咯 成交 中嘞 中中 妥妥的 巴适 要嘞 整起 ✔ ☑ [okay] [打勾] 行嘞 行呀 行啊
-    行哒 行滴 ok的 ok滴 ok换 ok换吧 行换 行换吧 好换 好的换吧 可以换 可以换了 对换 系 就系佢 系佢 就佢 就要佢 好啦
+    行哒 行滴 ok的 ok滴 ok换 ok换吧 行换 行换吧 好换 好的换吧 可以换 可以换了 对换
+    先换 先换吧 先换了 那好 那好吧 那好的 那行 那行吧 那可以 系 就系佢 系佢 就佢 就要佢 好啦
     """.split()
 )
 _NO: Final = frozenset(
@@ -50,7 +51,7 @@ _NO: Final = frozenset(
     """.split()
 )
 _GIVES_UP: Final = re.compile(r"(?:哦|嗯|那|哎|唉|还是)*(?:算了[吧啦]?|不了|不用了|不要了|不换了|不想要了|先不了)")
-_AGREES: Final = re.compile(r"(?:嗯+|好[的滴呀啊]?|行[吧的]?|可以的?|没问题|是的|对的|ok)", re.IGNORECASE)
+_AGREES: Final = re.compile(r"那?(?:嗯+|好[的滴呀啊]?|行[吧的]?|可以的?|没问题|是的|对的|ok)", re.IGNORECASE)
 """What often stands right before another no or yes, with nothing between: 算了不换了, 好的换吧."""
 _PUTS_OFF: Final = re.compile(
     r"(?:那|嗯+|哦|噢|额|呃|哎|诶|欸|你|您|麻烦|请|让|容|给|别急|不急|唔急|我|俺|偶|先|再|还|要|得|去|多)*"
