@@ -26,7 +26,7 @@ from tests.acceptance.fleet import ROOT, Fleet
 
 pytestmark = [pytest.mark.faults, pytest.mark.sockets]
 DIALOGS: Final = (
-    "redeem_changes", "redeem_and_undo", "two_people", "yes_twice", "return_one_order",
+    "redeem_changes", "redeem_and_undo", "yes_twice", "return_one_order",
     "visit_next_week", "check_in_and_a_question", "join_then_come_back",
 )  # fmt: skip
 """Played in 微信客服 alone, with no clock pushed and no day named, so that they go the same at any moment."""
