@@ -148,7 +148,7 @@ def _truth(rows: Sequence[_Row], labels: Sequence[str]) -> NDArray[np.bool_]:
 
 def fewest_messages(size: int) -> int:
     """In how many of `size` messages a feature must stand to be learnt: more of them cost space and mislead."""
-    return max(1, min(2, size // 1000))
+    return max(1, min(3, size // 1000))
 
 
 def vocabulary_of(texts: Sequence[str], cutter: Cutter) -> tuple[dict[str, int], ...]:
