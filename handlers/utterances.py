@@ -27,7 +27,7 @@ MAX_TEXT_CHARS: Final = 4000
 MOST_APART: Final = 120
 LEAST_CLAUSE: Final = 4
 CLAUSE_SURE: Final = 0.8
-_APART: Final = re.compile(r"顺便|顺带|另外|还有(?=[,，\s我你帮]|积分)|对了|以及|再(?:帮我)?(?=[查看问])")
+_APART: Final = re.compile(r"顺便|顺带|另外|还有(?=[,，\s我你帮]|积分)|对了|以及|再(?:帮我|给我)?(?=[查看问约])")
 """Words that begin another matter."""
 
 
