@@ -145,8 +145,10 @@ def _clauses(message: Incoming) -> list[str]:
 
 def _with(whole: Verdict, part: Verdict) -> Verdict:
     """A whole message's verdict with what one clause of it surely means."""
-    known = {scored.id for scored in whole.scenarios}
-    more = tuple(one for one in part.scenarios if one.score >= CLAUSE_SURE and one.id not in known)
-    if not more:
+    sure = {one.id: one for one in part.scenarios if one.score >= CLAUSE_SURE}
+    if not sure:
         return whole
-    return replace(whole, scenarios=whole.scenarios + more, unsure=False)
+    # What the whole message said faintly, a clause of it may say clearly.
+    known = [max(one, sure.pop(one.id, one), key=lambda scored: scored.score) for one in whole.scenarios]
+    best_first = sorted([*known, *sure.values()], key=lambda scored: -scored.score)
+    return replace(whole, scenarios=tuple(best_first), unsure=whole.unsure and not sure)
