@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from loyalty.writing import as_sqlalchemys
+
 SQLITE_BUSY_MS = 30_000
 
 
@@ -56,11 +58,9 @@ class Database:
             driver.autocommit = False
             return row
         except dialect.loaded_dbapi.Error as error:
-            gone = dialect.is_disconnect(error, driver, None)
+            told = as_sqlalchemys(error, statement, driver, dialect)  # before the connection is closed for good
             proxied.invalidate(error)
-            raise DBAPIError.instance(
-                statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect, connection_invalidated=gone
-            ) from error
+            raise told from error
         finally:
             proxied.close()
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, ColumnElement, Executable, Row, text
+from sqlalchemy import JSON, ColumnElement, Dialect, Executable, Row, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -116,9 +116,14 @@ def driver_of(session: Session, statement: str) -> Iterator[Any]:
     try:
         yield driver
     except dbapi.Error as error:
-        gone = connection.dialect.is_disconnect(error, driver, None)
-        raise DBAPIError.instance(statement, None, error, dbapi.Error, dialect=connection.dialect,
-                                  connection_invalidated=gone) from error
+        raise as_sqlalchemys(error, statement, driver, connection.dialect) from error
+
+
+def as_sqlalchemys(error: Any, statement: str, driver: Any, dialect: Dialect) -> Exception:
+    """A driver's error as SQLAlchemy would raise it, which tells a lost connection from a refused statement."""
+    gone = dialect.is_disconnect(error, driver, None)
+    return DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect,
+                               connection_invalidated=gone)
 
 
 def body_hash(body: object) -> str:
