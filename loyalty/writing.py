@@ -122,8 +122,9 @@ def driver_of(session: Session, statement: str) -> Iterator[Any]:
 def as_sqlalchemys(error: Any, statement: str, driver: Any, dialect: Dialect) -> Exception:
     """A driver's error as SQLAlchemy would raise it, which tells a lost connection from a refused statement."""
     gone = dialect.is_disconnect(error, driver, None)
-    return DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect,
-                               connection_invalidated=gone)
+    told: Exception = DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect,
+                                          connection_invalidated=gone)
+    return told
 
 
 def body_hash(body: object) -> str:
